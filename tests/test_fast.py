@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from grok_cli.core import fast
 from grok_cli.core.config import Config
+from grok_cli.core.crew import Crew
 from grok_cli.core.data import Dataset
 from grok_cli.core.engine import Engine, PlainEngine, Score, make_engine
 from grok_cli.core.fast import FastEngine
@@ -231,6 +233,40 @@ def test_the_paper_s_placements_factor() -> None:
         config = small_config(model__ln_type=ln_type)
         form = FactoredForm if ln_type not in ("post", "peri") else LayeredForm
         assert type(engines(config)[1].form) is form
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"model__ln_type": "pre"},
+        {"model__ln_type": "attn-pre", "model__mlp_type": "gated"},
+        {"model__ln_type": "off", "model__n_layers": 2},
+    ],
+)
+def test_training_is_the_same_with_any_number_of_threads(
+    model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast, "CHUNK", 7)
+    before, weights = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            trainer = Trainer(small_config(**model, train__steps=5))
+            assert trainer.engine.crew.threads == threads
+            trainer.run()
+            assert torch.get_num_threads() == threads
+            weights.append(torch.cat([p.flatten() for p in trainer.parameters]))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+
+
+def test_a_crew_keeps_order_and_hands_on_errors() -> None:
+    crew = Crew(3)
+    assert crew.map(lambda i: (i, torch.get_num_threads()), range(7)) == [(i, 1) for i in range(7)]
+    with pytest.raises(ZeroDivisionError):
+        crew.map(lambda i: 1 / i, range(3))
 
 
 def test_engine_is_chosen_by_name() -> None:

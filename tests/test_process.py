@@ -33,3 +33,12 @@ def test_all_threads_flush_if_prepared_first(threads: int) -> None:
 
 def test_a_pool_started_before_is_found_out() -> None:
     assert _output(LATE) == "ProcessFacts(threads=2, flush_denormal=False)"
+
+
+def test_a_crew_flushes_too() -> None:
+    code = EARLY.format(threads=2) + (
+        "from grok_cli.core.crew import Crew\n"
+        "from grok_cli.core.process import all_threads_flush\n"
+        "print(Crew(2).map(lambda _: all_threads_flush(), range(4)))\n"
+    )
+    assert _output(code).splitlines()[-1] == str([True] * 4)

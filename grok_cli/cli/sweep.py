@@ -86,8 +86,8 @@ def sweep(
     directory = runs_dir or directory
     runs = plan_runs(spec, fixed, parse_seeds(seeds) if seeds is not None else None, directory)
     summaries = [planned.summary() for planned in runs]
-    # By all runs, not by those that are left: another number of threads gives other last digits,
-    # and the same sweep typed again must go on as it began.
+    # By all runs, not by those that are left: with `train.engine=plain` another number of threads
+    # gives other last digits, and the same sweep typed again must go on as it began.
     workers, threads = share_cores(
         len(runs), _workers(jobs), fixed.get("train.threads"), available_cores()
     )

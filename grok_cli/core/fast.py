@@ -58,6 +58,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grok_cli.core.config import Config
+from grok_cli.core.crew import Crew, one_thread
 from grok_cli.core.data import Dataset
 from grok_cli.core.engine import Score
 from grok_cli.core.fast_factors import FactoredForm
@@ -65,28 +66,35 @@ from grok_cli.core.fast_layers import LayeredForm
 from grok_cli.core.fast_tables import Rows
 from grok_cli.core.model import Transformer
 
-CHUNK = 768  # rows computed together on a CPU, so that they stay in its cache
+CHUNK = 640  # most rows computed together on a CPU, so that they stay in its cache
 
 
 class FastEngine:
-    """Same scores and gradients as `PlainEngine`."""
+    """Same scores and gradients as `PlainEngine`, whatever the number of threads.
+
+    On a CPU it has as many threads as torch has when it is made.
+    """
 
     def __init__(self, config: Config, model: Transformer, dataset: Dataset) -> None:
         self.model, self.dataset = model, dataset
-        chunk = CHUNK if dataset.labels.device.type == "cpu" else len(dataset.labels)
+        on_cpu = dataset.labels.device.type == "cpu"
+        chunk = CHUNK if on_cpu else len(dataset.labels)
+        self.crew = Crew(torch.get_num_threads() if on_cpu else 1)
         loss_dtype: torch.dtype = getattr(torch, config.train.loss_dtype)
         form = FactoredForm if FactoredForm.fits(model) else LayeredForm
-        self.form: FactoredForm | LayeredForm = form(model, dataset.p, loss_dtype, chunk)
+        self.form: FactoredForm | LayeredForm = form(model, dataset.p, loss_dtype, chunk, self.crew)
         self.initial = initial_logits(model, dataset, chunk)
         self.known: list[tuple[Tensor, Rows]] = []
 
     def step(self, rows: Int[Tensor, " batch"]) -> Score:
         self.model.zero_grad(set_to_none=True)
-        return self.form.step(self.rows(rows))
+        with one_thread():
+            return self.form.step(self.rows(rows))
 
     @torch.no_grad()
     def evaluate(self, rows: Int[Tensor, " batch"]) -> Score:
-        return self.form.evaluate(self.rows(rows))
+        with one_thread():
+            return self.form.evaluate(self.rows(rows))
 
     def rows(self, numbers: Int[Tensor, " batch"]) -> Rows:
         """These rows as look-ups, which are kept for the training and the test set."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from grok_cli.core.crew import Crew
 from grok_cli.core.engine import Score
 from grok_cli.core.fast_rows import Factors, RowKernel
 from grok_cli.core.fast_tables import Rows, TokenTables
@@ -20,11 +21,13 @@ class FactoredForm:
 
     n_queries = 1
 
-    def __init__(self, model: Transformer, p: int, loss_dtype: torch.dtype, chunk: int) -> None:
+    def __init__(
+        self, model: Transformer, p: int, loss_dtype: torch.dtype, chunk: int, crew: Crew
+    ) -> None:
         self.model, self.p = model, p
         self.block: Block = model.blocks[0]  # type: ignore[assignment]
         normed = "mlp" in self.block.sites
-        self.kernel = RowKernel(model.config, len(model.embed), normed, loss_dtype, chunk)
+        self.kernel = RowKernel(model.config, len(model.embed), normed, loss_dtype, chunk, crew)
 
     @staticmethod
     def fits(model: Transformer) -> bool:
@@ -36,8 +39,7 @@ class FactoredForm:
     def step(self, rows: Rows) -> Score:
         """Score of the rows; adds the gradient of the loss to every `.grad`."""
         factors = self.factors(rows)
-        with torch.no_grad():
-            score, gradient = self.kernel.differentiate(factors, rows)
+        score, gradient = self.kernel.differentiate(factors.detached(), rows)
         pairs = [
             (factor, grad)
             for factor, grad in zip(factors, gradient, strict=True)

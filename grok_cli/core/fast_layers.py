@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grok_cli.core.crew import Crew
 from grok_cli.core.engine import Score
 from grok_cli.core.fast_rows import mean_score
 from grok_cli.core.fast_sums import gather, weighted_sums
@@ -22,31 +23,45 @@ from grok_cli.core.model import Block, Trace, Transformer
 class LayeredForm:
     """Scores rows and, in `step`, leaves the gradient of the mean loss in the parameters."""
 
-    def __init__(self, model: Transformer, p: int, loss_dtype: torch.dtype, chunk: int) -> None:
-        self.model, self.p, self.loss_dtype, self.chunk = model, p, loss_dtype, chunk
+    def __init__(
+        self, model: Transformer, p: int, loss_dtype: torch.dtype, chunk: int, crew: Crew
+    ) -> None:
+        self.model, self.p, self.loss_dtype = model, p, loss_dtype
+        self.chunk, self.crew = chunk, crew
         self.blocks: list[Block] = list(model.blocks)  # type: ignore[arg-type]
         self.n_queries = 1 if len(self.blocks) == 1 else 3
 
     def step(self, rows: Rows) -> Score:
         """Score of the rows; adds the gradient of the loss to every `.grad`."""
+        n, parameters = len(rows.labels), self.model.parameters()
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
         streams = self.first_attention(rows)
-        d_streams = torch.empty_like(streams)
-        sums = []
-        for part in rows.parts(self.chunk):
+
+        def chunk(part: slice) -> tuple[Score, Tensor, list[Tensor]]:
             stream = streams.detach()[part].requires_grad_()
             score = self.score(stream, rows, part)
-            torch.autograd.backward(score.loss / len(rows.labels))
-            assert stream.grad is not None
-            d_streams[part] = stream.grad
-            sums.append(Score(score.loss.detach(), score.correct))
-        torch.autograd.backward(streams, d_streams)
-        return mean_score(sums, len(rows.labels))
+            d_stream, *gradients = torch.autograd.grad(
+                score.loss / n, [stream, *trainable], materialize_grads=True
+            )
+            return Score(score.loss.detach(), score.correct), d_stream, gradients
+
+        scores, d_streams, gradients = zip(
+            *self.crew.map(chunk, rows.parts(self.chunk)), strict=True
+        )
+        for parameter, shares in zip(trainable, zip(*gradients, strict=True), strict=True):
+            parameter.grad = torch.stack(shares).sum(0)
+        torch.autograd.backward(streams, torch.cat(d_streams))
+        return mean_score(scores, n)
 
     def evaluate(self, rows: Rows) -> Score:
         """Score of the rows; call it without gradients."""
         streams = self.first_attention(rows)
-        sums = [self.score(streams[part], rows, part) for part in rows.parts(self.chunk)]
-        return mean_score(sums, len(rows.labels))
+
+        @torch.no_grad()
+        def score(part: slice) -> Score:
+            return self.score(streams[part], rows, part)
+
+        return mean_score(self.crew.map(score, rows.parts(self.chunk)), len(rows.labels))
 
     def first_attention(self, rows: Rows) -> Float[Tensor, "batch query 2 d"]:
         """The residual stream before the first attention, and what attention adds to it."""

@@ -3,10 +3,10 @@
 The formulas and their numbers are those of `fast.py`. A chunk of rows goes forward, through the
 loss and back before the next one starts, so that what it needs stays in the processor's cache.
 That is possible because the loss is a mean over rows: the gradient of a row is final once the row
-is done.
+is done, and chunks may be computed side by side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grok_cli.core.config import ModelConfig
+from grok_cli.core.crew import Crew
 from grok_cli.core.engine import Score
 from grok_cli.core.fast_tables import Rows
 
@@ -46,6 +47,15 @@ class Factors(NamedTuple):
     weight: Float[Tensor, "batch term"]
     readout: Float[Tensor, "vocab hidden"]
     bias: Float[Tensor, " inputs"] | None
+
+    def detached(self) -> "Factors":
+        """The same numbers, of which autograd knows nothing."""
+        return Factors(
+            self.table.detach(),
+            self.weight.detach(),
+            self.readout.detach(),
+            None if self.bias is None else self.bias.detach(),
+        )
 
 
 class Answer(NamedTuple):
@@ -91,7 +101,7 @@ class Answer(NamedTuple):
         out.scatter_(1, labels, -wrong)
 
 
-def mean_score(sums: list[Score], n: int) -> Score:
+def mean_score(sums: Sequence[Score], n: int) -> Score:
     """The score of n rows from those of its parts, whose losses are sums."""
     losses, correct = zip(*sums, strict=True)
     return Score(torch.stack(losses).sum() / n, torch.stack(correct).sum())
@@ -108,16 +118,30 @@ class Forward(NamedTuple):
     answer: Answer
 
 
+class Backward(NamedTuple):
+    """What some rows add to the score and to the gradients of the factors that rows share."""
+
+    score: Score
+    d_readout: Float[Tensor, "vocab hidden"]
+    d_bias: Float[Tensor, " inputs"] | None
+
+
 class RowKernel:
     """Scores rows, and differentiates their mean loss with respect to the factors."""
 
     def __init__(
-        self, config: ModelConfig, vocab: int, normed: bool, loss_dtype: torch.dtype, chunk: int
+        self,
+        config: ModelConfig,
+        vocab: int,
+        normed: bool,
+        loss_dtype: torch.dtype,
+        chunk: int,
+        crew: Crew,
     ) -> None:
         self.act, self.act_backward = ACTIVATIONS[config.activation]
         self.gated = config.mlp_type == "gated"
         self.normed, self.eps = normed, config.norm_eps
-        self.loss_dtype, self.chunk = loss_dtype, chunk
+        self.loss_dtype, self.chunk, self.crew = loss_dtype, chunk, crew
         inputs = config.d_mlp * (2 if self.gated else 1)
         stream = config.d_model if normed else 0
         self.y = slice(0, inputs)
@@ -127,39 +151,54 @@ class RowKernel:
 
     def evaluate(self, factors: Factors, rows: Rows) -> Score:
         """Score of the rows."""
-        sums = [self.forward(factors, rows, part).answer.score for part in rows.parts(self.chunk)]
-        return mean_score(sums, len(rows.labels))
+
+        def score(part: slice) -> Score:
+            return self.forward(factors, rows, part).answer.score
+
+        return mean_score(self.crew.map(score, rows.parts(self.chunk)), len(rows.labels))
 
     def differentiate(self, factors: Factors, rows: Rows) -> tuple[Score, Factors]:
         """Score of the rows, and the gradient of the mean loss (step 5)."""
         n = len(rows.labels)
-        d_sums = factors.table.new_empty(n, self.columns)
+        d_sums = factors.table.new_empty(n, self.columns)  # D
         d_sums[:, self.logits.stop :] = 0
-        gradient = Factors(
-            table=d_sums,  # D, until all rows are done
-            weight=torch.empty_like(factors.weight),
-            readout=torch.zeros_like(factors.readout),
-            bias=None if factors.bias is None else torch.zeros_like(factors.bias),
-        )
-        sums = [self.backward(factors, rows, part, gradient) for part in rows.parts(self.chunk)]
-        d_table = rows.terms.grad_of_table(d_sums, factors.weight)
-        return mean_score(sums, n), gradient._replace(table=d_table)
+        d_weight = torch.empty_like(factors.weight)
 
-    def backward(self, factors: Factors, rows: Rows, part: slice, gradient: Factors) -> Score:
-        """Put these rows' part into D and the weights' gradient, and add it to the others."""
+        def chunk(part: slice) -> Backward:
+            backward = self.backward(factors, rows, part, d_sums[part])
+            d_weight[part] = rows.terms.grad_of_weight(d_sums[part], factors.table, part)
+            return backward
+
+        def d_table(lines: slice) -> Tensor:
+            return rows.terms.grad_of_table(d_sums, factors.weight, lines)
+
+        scores, d_readouts, d_biases = zip(
+            *self.crew.map(chunk, rows.parts(self.chunk)), strict=True
+        )
+        gradient = Factors(
+            table=torch.cat(self.crew.map(d_table, rows.terms.lines(self.crew.threads))),
+            weight=d_weight,
+            readout=torch.stack(d_readouts).sum(0),
+            bias=None if factors.bias is None else torch.stack(d_biases).sum(0),
+        )
+        return mean_score(scores, n), gradient
+
+    def backward(
+        self, factors: Factors, rows: Rows, part: slice, d_sums: Float[Tensor, "part column"]
+    ) -> Backward:
+        """These rows' share of the gradients; puts their D into `d_sums`."""
         forward = self.forward(factors, rows, part)
-        d_sums = gradient.table[part]
         d_y, d_z, d_logits = d_sums[:, self.y], d_sums[:, self.z], d_sums[:, self.logits]
         forward.answer.write_gradient(rows.labels[part], 1 / len(rows.labels), d_logits)
-        gradient.readout.addmm_(d_logits.T, forward.hidden)
+        d_readout = d_logits.T @ forward.hidden
         self.write_activation_gradient(d_logits @ factors.readout, forward.inputs, d_y)
-        if gradient.bias is not None and forward.inverse_sigma is not None:
-            gradient.bias.add_(d_y.sum(0))
-            slope = (d_y * forward.y).sum(1, keepdim=True) / -forward.z.shape[1]
-            torch.mul(forward.z, slope * forward.inverse_sigma**3, out=d_z)
-            d_y *= forward.inverse_sigma
-        gradient.weight[part] = rows.terms.grad_of_weight(d_sums, factors.table, part)
-        return forward.answer.score
+        if forward.inverse_sigma is None:
+            return Backward(forward.answer.score, d_readout, None)
+        d_bias = d_y.sum(0)
+        slope = (d_y * forward.y).sum(1, keepdim=True) / -forward.z.shape[1]
+        torch.mul(forward.z, slope * forward.inverse_sigma**3, out=d_z)
+        d_y *= forward.inverse_sigma
+        return Backward(forward.answer.score, d_readout, d_bias)
 
     def forward(self, factors: Factors, rows: Rows, part: slice) -> Forward:
         """These rows, up to the answer (steps 2 to 4)."""

@@ -8,6 +8,7 @@ that it replaces. Sums, and gradients with respect to the table (sums over all t
 line), run as embedding bags, which are fast on every device and always add in the same order.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,12 +80,27 @@ class Terms:
         )
         return products.view_as(index)
 
+    def lines(self, count: int) -> list[slice]:
+        """The table's lines, cut into at most so many stretches, about equally often taken."""
+        if count == 1:
+            return [ALL]
+        shares = torch.arange(1, count) * (len(self.order) // count)
+        cuts = [0, *torch.searchsorted(self.ends, shares).tolist(), len(self.ends) - 1]
+        return [slice(*cut) for cut in itertools.pairwise(cuts) if cut[0] < cut[1]]
+
     def grad_of_table(
-        self, grad: Float[Tensor, "rows width"], weight: Float[Tensor, "rows terms"]
+        self,
+        grad: Float[Tensor, "rows width"],
+        weight: Float[Tensor, "rows terms"],
+        lines: slice = ALL,
     ) -> Float[Tensor, "lines width"]:
-        """From the gradient of the sums of all rows, that of the table."""
-        weight = weight.flatten().index_select(0, self.order)
-        return _bag(grad, self.row.index_select(0, self.order), self.ends[:-1], weight)
+        """From the gradient of the sums of all rows, that of these lines of the table."""
+        order, starts = self.order, self.ends[:-1]
+        if lines != ALL:
+            first, end = self.ends[lines.start], self.ends[lines.stop]
+            order, starts = order[first:end], starts[lines] - first
+        weight = weight.flatten().index_select(0, order)
+        return _bag(grad, self.row.index_select(0, order), starts, weight)
 
 
 def _bag(table: Tensor, index: Tensor, starts: Tensor, weight: Tensor | None) -> Tensor:

@@ -68,9 +68,10 @@ class Rows(NamedTuple):
         )
 
     def parts(self, size: int) -> list[slice]:
-        """The rows, cut into parts of at most this size."""
+        """The rows, cut into equal parts of at most this size."""
         n = len(self.labels)
-        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        count = -(-n // size)
+        return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
 class TokenTables(NamedTuple):

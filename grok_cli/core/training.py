@@ -24,6 +24,7 @@ from torch import Tensor
 
 from grok_cli.core.adamw import AdamW
 from grok_cli.core.config import Config
+from grok_cli.core.crew import one_thread
 from grok_cli.core.data import Dataset
 from grok_cli.core.engine import make_engine
 from grok_cli.core.model import Transformer
@@ -287,6 +288,7 @@ def evaluation_steps(config: Config) -> Container[int]:
 
 
 @torch.no_grad()
+@one_thread()
 def total_norm(tensors: Sequence[Tensor]) -> Float[Tensor, ""]:
     """Euclidean norm of all entries of all tensors."""
     norms: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
