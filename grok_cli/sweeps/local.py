@@ -49,21 +49,28 @@ class LocalExecutor:
             process.kill()
 
     def _start(self, job: Job) -> Change:
-        options = ("--threads", str(self.threads), "--stop-at-eof")
-        count = str(self.threads)
         try:
-            with job.run.log_file.open("ab") as log:
-                self._processes[job] = subprocess.Popen(
-                    [*job.command(), *options],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=os.environ | dict.fromkeys(THREAD_VARIABLES, count),
-                    start_new_session=True,
-                )
+            self._processes[job] = start_worker(job, self.threads)
         except OSError as error:
             return Change(job, "ended", None, f"cannot start a worker: {error}")
         return Change(job, "started")
+
+
+def start_worker(job: Job, threads: int) -> "subprocess.Popen[bytes]":
+    """Start a worker on this machine; it prints into the run's log.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    with job.run.log_file.open("ab") as log:
+        return subprocess.Popen(
+            [*job.command(), "--threads", str(threads), "--stop-at-eof"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            start_new_session=True,
+        )
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
