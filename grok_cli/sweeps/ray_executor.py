@@ -1,20 +1,23 @@
 """Trains runs in a Ray cluster.
 
-Ray finds the nodes, and tells when one is lost; it restarts nothing itself. A lost worker or node
-is reported like a crash, so that the driver's retries are the only ones, and the next worker goes
-on from what the last one saved.
+Ray finds the nodes, and tells when one is lost; it restarts nothing itself. A run whose worker
+or node was lost is given to Ray again, `lost_retries` times at most, and goes on from what was
+saved. A worker that crashed on a node that is fine is the driver's matter, as everywhere.
 """
 
+import signal
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 import ray
 
 from grok_cli.errors import GrokError, UsageError
+from grok_cli.runs.claim import EXPIRES, live_owner
 from grok_cli.sweeps.executor import Change, Job
+from grok_cli.sweeps.executors import RayOptions
 from grok_cli.sweeps.ray_cluster import connect, too_large
 from grok_cli.sweeps.ray_run import RemoteRun
 from grok_cli.sweeps.ray_worker import RayWorker
@@ -22,55 +25,47 @@ from grok_cli.sweeps.ray_worker import RayWorker
 AHEAD = 50  # runs for which Ray looks for a node at a time; more would only burden it
 LOOK_SECONDS = 5.0  # between looks at the nodes while runs wait for one
 PATIENCE = 60.0  # seconds for which runs wait for a node that could hold them
+CLAIM_SECONDS = EXPIRES + 10.0  # after which a lost worker's claim is not its own any more
+FAREWELL_SECONDS = 10.0  # for the last actors to tidy up
 
 
 class RayExecutor:
     """An executor on a Ray cluster."""
 
-    def __init__(
-        self,
-        address: str | None = None,
-        *,
-        cpus: int = 1,
-        gpus: float = 0.0,
-        memory_gb: float = 0.0,
-        storage: Literal["shared", "driver"] = "shared",
-        nodes_may_join: bool = False,
-        runtime_env: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, options: RayOptions) -> None:
         """
-        Args:
-            address: see `connect`.
-            cpus: of a run; also its threads.
-            gpus: of a run; a fraction shares one among runs.
-            memory_gb: of a run, in GB; 0 for any. Ray shares it out, but limits nothing.
-            storage: "shared": all nodes see the directory of runs under the same path; "driver":
-                runs are trained in directories of the nodes and brought back to this machine.
-            nodes_may_join: the cluster grows on demand, so a run that no node can hold waits.
-            runtime_env: see `connect`.
-
         Raises:
             UsageError: there is no such cluster, or no node of it can ever hold a run.
             GrokError: the cluster cannot be used.
         """
-        self.address = connect(address, runtime_env)
-        self._threads, self._storage, self._nodes_may_join = cpus, storage, nodes_may_join
-        self._needs = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
-        self._needs |= {"memory": memory_gb * 1e9} if memory_gb else {}
+        self.address = connect(options.address, options.runtime_env)
+        self._options = options
+        needs = {"CPU": options.cpus, "GPU": options.gpus, "memory": options.memory_bytes() or 0}
+        self._needs = {name: much for name, much in needs.items() if much}
         self._actors = ray.remote(RayWorker).options(
-            num_cpus=cpus,
-            num_gpus=gpus,
-            memory=int(memory_gb * 1e9) or None,
+            num_cpus=options.cpus,
+            num_gpus=options.gpus,
+            memory=options.memory_bytes(),
             max_restarts=0,
             max_task_retries=0,
         )
         self._waiting: deque[Job] = deque()
         self._runs: list[RemoteRun] = []
+        self._lost: dict[Job, float] = {}  # when; they wait until their last worker is gone
+        self._losses: Counter[Job] = Counter()
+        self._farewells: list[Any] = []
         self._stopping = False
         self._looked = time.monotonic()
         self._fitted = self._looked  # when a node was last seen that could hold a run
         if problem := self._too_large():
-            raise UsageError(f"{problem}; ask for less, or say that larger nodes may join")
+            ray.shutdown()
+            raise UsageError(
+                f"{problem}; ask for less, or, if larger nodes join on demand, say `nodes_may_join: "
+                "true` in the sweep file's section `executor:`"
+            )
+
+    def attach(self, jobs: Sequence[Job]) -> list[Job]:
+        return []  # Ray ends actors with the process that started them
 
     def submit(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
@@ -85,27 +80,25 @@ class RayExecutor:
             ) from None
 
     def _poll(self) -> list[Change]:
+        self._recall()
         while self._waiting and sum(run.is_placing() for run in self._runs) < AHEAD:
-            job = self._waiting.popleft()
-            actor = self._actors.remote()
-            self._runs.append(RemoteRun(job, actor, self._threads, self._storage == "driver"))
+            self._runs.append(self._give(self._waiting.popleft()))
         replies = [run.reply for run in self._runs if run.reply is not None]
-        ready = []
-        if replies:
-            ready, _ = ray.wait(replies, num_returns=len(replies), timeout=0)
-        answered = set(ready)
-        changes = [
-            change
-            for run in self._runs
-            for change in run.advance(run.reply in answered, self._stopping)
-        ]
+        answered = set(_ready(replies, 0.0))
+        changes = []
+        for run in self._runs:
+            changes += run.advance(run.reply in answered, self._stopping)
+            if run.lost:
+                changes.append(self._lose(run))
         changes += self._give_up()
+        self._farewells += [run.farewell for run in self._runs if run.farewell is not None]
         self._runs = [run for run in self._runs if not run.over]
         return changes
 
     def stop(self) -> None:
         self._stopping = True
         self._waiting.clear()
+        self._lost.clear()
         for run in self._runs:
             if run.is_placing():
                 run.drop()
@@ -113,10 +106,36 @@ class RayExecutor:
 
     def kill(self) -> None:
         self._waiting.clear()
+        self._lost.clear()
         for run in self._runs:
             with suppress(Exception):  # the cluster may be what is broken
                 run.drop()
         self._runs.clear()
+
+    def close(self) -> None:
+        with suppress(Exception):
+            _ready(self._farewells, FAREWELL_SECONDS)
+        ray.shutdown()
+
+    def _give(self, job: Job) -> RemoteRun:
+        brought_back = self._options.storage == "driver"
+        return RemoteRun(job, self._actors.remote(), self._options.cpus, brought_back)
+
+    def _lose(self, run: RemoteRun) -> Change:
+        """Begin a lost run again once its worker is gone for sure, unless that happens too often."""
+        self._losses[run.job] += 1
+        if self._stopping or self._losses[run.job] > self._options.lost_retries:
+            return Change(run.job, "ended", -int(signal.SIGKILL), run.lost)
+        self._lost[run.job] = time.monotonic()
+        return Change(run.job, "requeued", reason=run.lost)
+
+    def _recall(self) -> None:
+        """Give Ray those lost runs again whose worker is gone, by its claim on shared storage."""
+        for job, since in list(self._lost.items()):
+            late = time.monotonic() - since > CLAIM_SECONDS
+            if late or live_owner(job.run.path / "claim.json") is None:
+                del self._lost[job]
+                self._waiting.appendleft(job)
 
     def _give_up(self) -> list[Change]:
         """End the runs that wait, once no node could hold one for too long."""
@@ -139,4 +158,12 @@ class RayExecutor:
         return [Change(job, "ended", None, problem) for job in jobs]
 
     def _too_large(self) -> str:
-        return "" if self._nodes_may_join else too_large(self._needs)
+        return "" if self._options.nodes_may_join else too_large(self._needs)
+
+
+def _ready(references: list[Any], seconds: float) -> list[Any]:
+    """Those of Ray's references whose answers are there, after so many seconds at most."""
+    if not references:
+        return []
+    ready, _ = ray.wait(references, num_returns=len(references), timeout=seconds)
+    return list(ready)

@@ -4,7 +4,6 @@ On storage that all nodes share the worker trains in the run's own directory and
 trains a copy, which comes back bit by bit, and this process holds the claim meanwhile.
 """
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,15 +14,13 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayT
 
 from grok_cli import __version__
 from grok_cli.errors import GrokError
-from grok_cli.runs.claim import EXPIRES, Claim, live_owner
+from grok_cli.runs.claim import Claim
 from grok_cli.runs.directory import RunDir
 from grok_cli.sweeps.executor import Change, Job
 from grok_cli.sweeps.mirror import Stamps, seed_files, write_batch
 from grok_cli.sweeps.ray_worker import News, Place
 
 NEWS_SECONDS = 1.0  # between questions to a worker
-LOST = -int(signal.SIGKILL)  # exit code of a worker that was lost
-CLAIM_SECONDS = EXPIRES + 10.0  # after which a lost worker's claim is not its own any more
 
 
 class RemoteRun:
@@ -32,6 +29,9 @@ class RemoteRun:
     Attributes:
         reply: Ray's reference to the answer that is awaited, if one is.
         over: there is nothing more to come.
+        lost: why Ray does not reach the worker any more; "" if it does. The worker may still be
+            about to save.
+        farewell: Ray's reference to the actor's last call, once the worker has ended.
     """
 
     def __init__(self, job: Job, actor: Any, threads: int, brought_back: bool) -> None:
@@ -40,19 +40,17 @@ class RemoteRun:
             actor: Ray's handle of a `RayWorker`; it may still wait for a node.
             brought_back: a copy is trained and brought back here.
         """
-        self.job, self.over = job, False
+        self.job, self.over, self.lost, self.farewell = job, False, "", None
         self._actor, self._threads, self._brought_back = actor, threads, brought_back
         self._seen: Stamps = {}
         self._log_bytes = 0  # of this worker's log that are here
         self._told_to_stop = False
         self._claim: Claim | None = None
-        self._lost_since: float | None = None
-        self._reason = ""
         self._expect(actor.place.remote(), self._placed)
 
     def is_placing(self) -> bool:
         """Ray looks for a node."""
-        return self._handle == self._placed and self._lost_since is None
+        return self._handle == self._placed and not self.over
 
     def advance(self, answered: bool, stopping: bool) -> list[Change]:
         """Go on.
@@ -61,8 +59,6 @@ class RemoteRun:
             answered: the reply is there.
             stopping: the worker is to save and stop.
         """
-        if self._lost_since is not None:
-            return self._await_claim(self._lost_since)
         if answered:
             return self._take()
         late = time.monotonic() - self._asked > NEWS_SECONDS
@@ -87,7 +83,7 @@ class RemoteRun:
         except ActorDiedError as error:
             if error.actor_init_failed:
                 return self._fail(f"cannot start a worker: {_brief(error)}")
-            return self._lose(f"its Ray worker or node was lost: {_brief(error)}")
+            return self._lose(error)
         except RayTaskError as error:  # of the actor's methods
             return self._fail(_brief(error.cause))
         except (GrokError, OSError, ValueError) as error:
@@ -95,7 +91,7 @@ class RemoteRun:
         except ActorUnavailableError as error:
             if self._handle == self._heard:  # a gap in the network, say: it is asked again
                 return []
-            return self._lose(f"its Ray worker or node was lost: {_brief(error)}")
+            return self._lose(error)
         except RayError as error:
             return [] if self._handle == self._heard else self._fail(_brief(error))
 
@@ -138,7 +134,7 @@ class RemoteRun:
                 return []
         if news.exit_code is None:
             return []
-        self._actor.clean.remote()
+        self.farewell = self._actor.clean.remote()
         return self._end(news.exit_code)
 
     def _hold(self) -> None:
@@ -164,19 +160,12 @@ class RemoteRun:
         ray.kill(self._actor)
         return self._end(None, reason)
 
-    def _lose(self, reason: str) -> list[Change]:
-        """The actor is gone. Its worker may still save, and its claim is valid for a while."""
+    def _lose(self, error: RayError) -> list[Change]:
+        """The actor is gone, or cannot be reached and so is to go."""
+        self.lost = f"its Ray worker or node was lost: {_brief(error)}"
         started = [] if self._handle == self._heard else [Change(self.job, "started")]
-        ray.kill(self._actor)
-        self._release()
-        self._lost_since, self._reason = time.monotonic(), reason
+        self.drop()
         return started
-
-    def _await_claim(self, since: float) -> list[Change]:
-        late = time.monotonic() - since > CLAIM_SECONDS
-        if live_owner(self.job.run.path / "claim.json") is None or late:
-            return self._end(LOST, self._reason)
-        return []
 
 
 def _brief(error: BaseException | str) -> str:

@@ -17,8 +17,8 @@ from grok_cli import __version__
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir
 from grok_cli.sweeps.executor import Job
-from grok_cli.sweeps.local import start_worker
 from grok_cli.sweeps.mirror import Batch, Stamps, changed_files, plant
+from grok_cli.sweeps.worker import release, start_worker
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,11 @@ class RayWorker:
             OSError: the worker cannot be started, or the files cannot be written.
         """
         stamps: Stamps = {}
+        if seed is None and not job.run.exists():
+            raise FileNotFoundError(
+                f"{job.run.path} is not there on {socket.gethostname()}; use a directory that all "
+                "nodes share, or --storage driver"
+            )
         if seed is not None:
             self._home = new_home()
             job = Job(RunDir(self._home / job.run.path.name), job.options)
@@ -108,7 +113,9 @@ class RayWorker:
         return News(exit_code, text, changed_files(self._run.path, seen, exit_code is not None))
 
     def clean(self) -> None:
-        """Remove this node's copy of the run."""
+        """Let go of a worker that has ended, and of this node's copy of the run."""
+        if self._process is not None:
+            release(self._process)
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
 
