@@ -55,8 +55,9 @@ def connect(address: str | None, runtime_env: Mapping[str, Any] | None = None) -
         ) from None
     except ImportError as error:  # ray:// needs more of Ray
         raise UsageError(f"{address}: {error}; pip install 'ray[client]'") from None
-    except (RuntimeError, ValueError) as error:
-        raise GrokError(f"the Ray cluster at {address} cannot be used: {_advice(error)}") from None
+    except Exception as error:  # Ray raises some as that
+        ray.shutdown()
+        raise GrokError(f"Ray ({address}) cannot be used: {_advice(error)}") from None
     return address
 
 
@@ -121,6 +122,8 @@ def _advice(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "Version mismatch" in text:
         text += "; install the cluster's versions of Ray and Python here"
+    if "timed out during startup" in text:
+        text += " Try again when this machine is less busy: Ray waits 15 s for its own processes"
     return text
 
 

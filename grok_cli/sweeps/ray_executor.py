@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -51,8 +52,8 @@ class RayExecutor:
         )
         self._waiting: deque[Job] = deque()
         self._runs: list[RemoteRun] = []
-        self._lost: dict[Job, float] = {}  # when; they wait until their last worker is gone
-        self._losses: Counter[Job] = Counter()
+        self._lost: dict[RemoteRun, float] = {}  # when; before they are given to Ray again
+        self._losses: Counter[Path] = Counter()
         self._farewells: list[Any] = []
         self._stopping = False
         self._looked = time.monotonic()
@@ -60,8 +61,8 @@ class RayExecutor:
         if problem := self._too_large():
             ray.shutdown()
             raise UsageError(
-                f"{problem}; ask for less, or, if larger nodes join on demand, say `nodes_may_join: "
-                "true` in the sweep file's section `executor:`"
+                f"{problem}; ask for less, or, if larger nodes join on demand, say "
+                "`nodes_may_join: true` in the sweep file's section `executor:`"
             )
 
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
@@ -80,12 +81,11 @@ class RayExecutor:
             ) from None
 
     def _poll(self) -> list[Change]:
-        self._recall()
+        changes = self._recall()
         while self._waiting and sum(run.is_placing() for run in self._runs) < AHEAD:
             self._runs.append(self._give(self._waiting.popleft()))
         replies = [run.reply for run in self._runs if run.reply is not None]
         answered = set(_ready(replies, 0.0))
-        changes = []
         for run in self._runs:
             changes += run.advance(run.reply in answered, self._stopping)
             if run.lost:
@@ -113,6 +113,7 @@ class RayExecutor:
         self._runs.clear()
 
     def close(self) -> None:
+        self.kill()
         with suppress(Exception):
             _ready(self._farewells, FAREWELL_SECONDS)
         ray.shutdown()
@@ -122,20 +123,26 @@ class RayExecutor:
         return RemoteRun(job, self._actors.remote(), self._options.cpus, brought_back)
 
     def _lose(self, run: RemoteRun) -> Change:
-        """Begin a lost run again once its worker is gone for sure, unless that happens too often."""
-        self._losses[run.job] += 1
-        if self._stopping or self._losses[run.job] > self._options.lost_retries:
+        self._losses[run.job.run.path] += 1
+        if self._stopping:
             return Change(run.job, "ended", -int(signal.SIGKILL), run.lost)
-        self._lost[run.job] = time.monotonic()
+        self._lost[run] = time.monotonic()
         return Change(run.job, "requeued", reason=run.lost)
 
-    def _recall(self) -> None:
-        """Give Ray those lost runs again whose worker is gone, by its claim on shared storage."""
-        for job, since in list(self._lost.items()):
+    def _recall(self) -> list[Change]:
+        """Give Ray the lost runs again whose worker is gone for sure: on shared storage it may
+        still save, or its claim has yet to expire."""
+        changes = []
+        for run, since in list(self._lost.items()):
             late = time.monotonic() - since > CLAIM_SECONDS
-            if late or live_owner(job.run.path / "claim.json") is None:
-                del self._lost[job]
-                self._waiting.appendleft(job)
+            if not late and live_owner(run.job.run.path / "claim.json") is not None:
+                continue
+            del self._lost[run]
+            if self._losses[run.job.run.path] > self._options.lost_retries:
+                changes.append(Change(run.job, "ended", None, run.lost))
+            else:
+                self._waiting.appendleft(run.job)
+        return changes
 
     def _give_up(self) -> list[Change]:
         """End the runs that wait, once no node could hold one for too long."""

@@ -14,7 +14,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayT
 
 from grok_cli import __version__
 from grok_cli.errors import GrokError
-from grok_cli.runs.claim import Claim
+from grok_cli.runs.claim import Claim, ClaimedError
 from grok_cli.runs.directory import RunDir
 from grok_cli.sweeps.executor import Change, Job
 from grok_cli.sweeps.mirror import Stamps, seed_files, write_batch
@@ -86,6 +86,9 @@ class RemoteRun:
             return self._lose(error)
         except RayTaskError as error:  # of the actor's methods
             return self._fail(_brief(error.cause))
+        except ClaimedError as error:  # as a worker that is turned away
+            self.drop()
+            return self._end(1, str(error))
         except (GrokError, OSError, ValueError) as error:
             return self._fail(_brief(error))
         except ActorUnavailableError as error:
@@ -157,7 +160,7 @@ class RemoteRun:
 
     def _fail(self, reason: str) -> list[Change]:
         """End a run that another attempt would not help."""
-        ray.kill(self._actor)
+        self.drop()
         return self._end(None, reason)
 
     def _lose(self, error: RayError) -> list[Change]:
