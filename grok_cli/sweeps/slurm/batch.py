@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from grok_cli.runs.files import read_json, write_text
+from grok_cli.sweeps.worker import INTERRUPTED
 
 STARTED, ENDED = ".started-", ".ended"
 
@@ -84,6 +85,11 @@ class Batch:
         """How the run's worker ended; None if it did not."""
         content = read_json(self.folder / "runs" / f"{name}{ENDED}")
         return None if content is None else Ending(**content)
+
+    def over(self, name: str) -> bool:
+        """Whether the run's worker ended by itself: not told to stop, as it is before a requeue."""
+        ending = self.ending(name)
+        return ending is not None and ending.exit_code != INTERRUPTED
 
     def record_start(self, name: str, restarts: int) -> None:
         (self.folder / "runs" / f"{name}{ENDED}").unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from grok_cli.sweeps.slurm.queue import (
     largest_array,
 )
 from grok_cli.sweeps.slurm.submit import NoRoomError, submit_batch
-from grok_cli.sweeps.slurm.task import INTERRUPTED
+from grok_cli.sweeps.worker import INTERRUPTED
 
 POLL_SECONDS = 1.0  # between looks at the records, which cost Slurm nothing
 QUEUE_SECONDS = (2.0, 30.0)  # between looks at the queue: soon after news, and at most
@@ -77,7 +77,7 @@ class SlurmExecutor:
         self._queue = Queue.read()
         self._queue_pause = QUEUE_SECONDS[0]
         self._largest = self._size = 0  # tasks of an array: what is allowed, and what was taken
-        self._polled = self._not_before = 0.0
+        self._polled = self._not_before = self._next_look = 0.0
         self._stopped_at: float | None = None
 
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
@@ -87,7 +87,11 @@ class SlurmExecutor:
     def submit(self, jobs: Sequence[Job]) -> None:
         self.waiting.extend(jobs)
         self._not_before = 0.0
-        self._fill()
+        try:
+            self._fill()
+        except SlurmError:
+            if not self._places:  # else the next poll tells, and what is queued goes on
+                raise
 
     def poll(self) -> list[Change]:
         if time.monotonic() - self._polled < POLL_SECONDS:
@@ -102,6 +106,7 @@ class SlurmExecutor:
         ]
         if changes:
             self._queue_pause = QUEUE_SECONDS[0]
+            self._next_look = min(self._next_look, time.monotonic() + self._queue_pause)
         if self._stopped_at is None:
             changes += self._fill_or_give_up()
         self._polled = time.monotonic()
@@ -110,8 +115,8 @@ class SlurmExecutor:
     def stop(self) -> None:
         self.waiting.clear()
         self._stopped_at = time.monotonic()
-        self._polled = 0.0
-        self._tell_to_stop()
+        self._polled = self._next_look = 0.0
+        self._look_at_queue()
 
     def kill(self) -> None:
         self.waiting.clear()
@@ -140,24 +145,21 @@ class SlurmExecutor:
 
     def _attach(self, jobs: Sequence[Job]) -> list[Job]:
         """Find jobs in the queue as it was last read."""
-        by_name = {job.run.path.name: job for job in jobs}
+        wanted = {job.run.path.name: job for job in jobs}
         attached = []
         for batch in Batch.all(self.root):
-            records = batch.records()
-            for index, names in enumerate(batch.tasks):
-                for name in names:
-                    job = by_name.get(name)
-                    if job is None or not self._live(batch, index):
-                        continue
-                    if name in records.ended and not _to_go_on(batch, name):
-                        continue
-                    place = Place(job, batch, index, since=self._queue.read_at)
-                    task = place.task(self._queue)
-                    if task is not None and task.waits():  # its starts are of the past
-                        place.starts = records.started.get(name, -1)
-                    self._places[job.run.path] = place
-                    attached.append(job)
-                    del by_name[name]
+            indices = [index for index in range(len(batch.tasks)) if self._live(batch, index)]
+            starts = batch.records().started if indices else {}
+            for index, name in [(i, name) for i in indices for name in batch.tasks[i]]:
+                if name not in wanted or batch.over(name):
+                    continue
+                job = wanted.pop(name)
+                place = Place(job, batch, index, since=self._queue.read_at)
+                task = place.task(self._queue)
+                if task is not None and task.waits():  # its starts are of the past
+                    place.starts = starts.get(name, -1)
+                self._places[job.run.path] = place
+                attached.append(job)
         return attached
 
     def _live(self, batch: Batch, index: int) -> bool:
@@ -228,17 +230,16 @@ class SlurmExecutor:
         """Read the queue again if it is time; tell jobs again to stop if they are to."""
         if not self._places:
             return
-        pause = QUEUE_SECONDS[0] if self._stopped_at else self._queue_pause
-        if time.monotonic() - self._queue.read_at < pause:
+        if time.monotonic() < self._next_look:
             return
+        self._next_look = time.monotonic() + self._queue_pause
         self._queue_pause = min(self._queue_pause * 1.5, QUEUE_SECONDS[1])
-        if self._stopped_at is not None:
-            self._tell_to_stop()
-            return
-        try:
-            self._queue = Queue.read()
-        except NoAnswerError:  # its controller restarts, say
-            self._queue.read_at = time.monotonic() - pause / 2
+        with contextlib.suppress(NoAnswerError):  # its controller restarts, say
+            if self._stopped_at is None:
+                self._queue = Queue.read()
+            else:
+                self._queue_pause = QUEUE_SECONDS[0]
+                self._tell_to_stop()
 
     def _news(self, place: Place, records: Records) -> list[Change]:
         """What is to be told of a job, given records that are newer than the queue."""
@@ -253,14 +254,16 @@ class SlurmExecutor:
             return [*first, Change(job, "ended", ending.exit_code, ending.reason)]
         if gone:
             return self._lost(place, task)
+        requeued = Change(job, "requeued", reason="Slurm requeued its job")
         if place.running and fresh and task is not None and task.waits():
             place.running, place.since = False, time.monotonic()
-            return [Change(job, "requeued", reason=f"Slurm requeued job {task.id}")]
+            return [requeued]
         runs_unseen = self._stopped_at is not None and fresh and task and not task.waits()
         if started > place.starts or (runs_unseen and not place.running):
-            place.starts, place.since = max(started, 0), time.monotonic()
-            told, place.running = place.running, True
-            return [] if told else [Change(job, "started")]
+            before = [requeued] if place.running else []
+            place.starts, place.since = max(started, place.starts, 0), time.monotonic()
+            place.running = True
+            return [*before, Change(job, "started")]
         return []
 
     def _lost(self, place: Place, task: Task | None) -> list[Change]:
@@ -285,19 +288,9 @@ class SlurmExecutor:
         """
         assert self._stopped_at is not None
         late = time.monotonic() - self._stopped_at > PATIENCE
-        try:
-            self._queue = Queue.read()
-            places = self._places.values()
-            tasks = [task for place in places if (task := place.task(self._queue))]
-            running = {task.id for task in tasks if task.state == "RUNNING" and not late}
-            cancel(sorted({task.id for task in tasks if task.live()} - running))
-            cancel(sorted(running), signal="TERM")
-            self._queue = Queue.read()
-        except NoAnswerError:  # tried again at the next look
-            self._queue.read_at = time.monotonic()
-
-
-def _to_go_on(batch: Batch, name: str) -> bool:
-    """Whether a run's last worker in this batch was only told to stop, for a requeue."""
-    ending = batch.ending(name)
-    return ending is not None and ending.exit_code == INTERRUPTED
+        self._queue = Queue.read()
+        tasks = [task for place in self._places.values() if (task := place.task(self._queue))]
+        running = {task.id for task in tasks if task.state == "RUNNING" and not late}
+        cancel(sorted({task.id for task in tasks if task.live()} - running))
+        cancel(sorted(running), signal="TERM")
+        self._queue = Queue.read()

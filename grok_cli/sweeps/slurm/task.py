@@ -18,9 +18,8 @@ from pathlib import Path
 from grok_cli.runs.claim import EXPIRES, live_owner
 from grok_cli.sweeps.executor import Job
 from grok_cli.sweeps.slurm.batch import Batch, Ending
-from grok_cli.sweeps.worker import release, start_worker
+from grok_cli.sweeps.worker import INTERRUPTED, release, start_worker
 
-INTERRUPTED = 130
 POLL_SECONDS = 0.1
 # Slurm signals worker and task one by one: how long the worker's end may come before ours.
 SIGNAL_GAP = 3.0  # seconds
@@ -58,8 +57,7 @@ class ArrayTask:
         stopped = []
         for job in self.jobs:
             name = job.run.path.name
-            ended = batch.ending(name)
-            if ended is not None and ended.exit_code != INTERRUPTED:
+            if batch.over(name):
                 continue
             told = Ending(INTERRUPTED)
             ending = told if orders.stop else self._train(job, batch, orders)
