@@ -25,6 +25,10 @@ from grok_cli.sweeps.seeds import parse_seeds
 from grok_cli.sweeps.specfile import PAPER, Spec, find_spec, parse_grid, read_spec
 
 INTERRUPTED = 130
+FOLLOWING = (
+    "following the jobs: Ctrl-C has them save and leave the queue; --detach, or closing the "
+    "terminal, leaves them to Slurm"
+)
 
 
 @with_config_options(without=("--seed",))
@@ -127,6 +131,8 @@ def sweep(
     console = Console(stderr=True)
     if spec.question:
         console.print(spec.question, highlight=False, markup=False)
+    if slurm:
+        console.print(FOLLOWING, highlight=False, markup=False, soft_wrap=True)
     interrupted = stop_on_signals()
     driver = Driver(
         runs,
@@ -140,8 +146,6 @@ def sweep(
     report(entries, directory, as_json)
     if interrupted():
         typer.echo(f"interrupted; go on with the same command: {typed_command()}", err=True)
-        if slurm:
-            typer.echo("(--detach queues the jobs and leaves them to Slurm)", err=True)
         raise typer.Exit(INTERRUPTED)
     if any(entry.state not in DONE for entry in entries):
         typer.echo("not all runs finished; the same command goes on with them", err=True)
