@@ -1,7 +1,5 @@
 """`grok sweep`: many runs, side by side, and what came out of them."""
 
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,21 +8,27 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from grok_cli.cli import sweep_queue
 from grok_cli.cli.executor_options import TypedExecutor, with_executor_options
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.signals import stop_on_signals
+from grok_cli.cli.sweep_queue import ACTIONS, print_status, typed_command
 from grok_cli.cli.sweep_report import print_plan, report
 from grok_cli.cli.sweep_view import SweepLog, SweepTable
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import layer
 from grok_cli.sweeps.drive import Driver
-from grok_cli.sweeps.executors import LocalOptions, make_executor
+from grok_cli.sweeps.executors import LocalOptions, SlurmOptions, make_executor
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import parse_seeds
 from grok_cli.sweeps.specfile import PAPER, Spec, find_spec, parse_grid, read_spec
 
 INTERRUPTED = 130
+FOLLOWING = (
+    "following the jobs: Ctrl-C has them save and leave the queue; --detach, or closing the "
+    "terminal, leaves them to Slurm"
+)
 
 
 @with_config_options(without=("--seed",))
@@ -66,6 +70,23 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs and the estimated time only.")
     ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Print where each run stands, and do nothing.")
+    ] = False,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach", help="Queue the jobs and return.", rich_help_panel="With --executor slurm"
+        ),
+    ] = False,
+    cancel: Annotated[
+        bool,
+        typer.Option(
+            "--cancel",
+            help="Have queued and running jobs save and leave the queue.",
+            rich_help_panel="With --executor slurm",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON on stdout.")
     ] = False,
@@ -84,19 +105,38 @@ def sweep(
     summaries = [planned.summary() for planned in runs]
     options = executor.resolve(spec.executor, file or "sweep")
     threads = fixed.get("train.threads")
+    slurm = isinstance(options, SlurmOptions)
+    given = zip((status, detach, cancel, dry_run), ACTIONS, strict=True)
+    actions = [flag for is_given, flag in given if is_given]
+    if len(actions) > 1:
+        raise UsageError(f"{' and '.join(actions)}: choose one")
+    if (detach or cancel) and not slurm:
+        raise UsageError(f"{actions[0]}: needs --executor slurm; runs elsewhere end with `grok`")
     if dry_run:
-        workers = (
-            options.share(len(runs), threads)[0] if isinstance(options, LocalOptions) else None
-        )
+        workers = None
+        if isinstance(options, LocalOptions):
+            workers, _ = options.share(len(runs), threads)
         print_plan(runs, summaries, directory, workers, as_json)
+        return
+    if status and not slurm:
+        print_status(runs, summaries, None, as_json)
+        return
+    chosen: Any = make_executor(options, directory, len(runs), threads)
+    if status:
+        print_status(runs, summaries, chosen, as_json)
+        return
+    if detach or cancel:
+        (sweep_queue.detach if detach else sweep_queue.cancel)(runs, chosen, directory)
         return
     console = Console(stderr=True)
     if spec.question:
         console.print(spec.question, highlight=False, markup=False)
+    if slurm:
+        console.print(FOLLOWING, highlight=False, markup=False, soft_wrap=True)
     interrupted = stop_on_signals()
     driver = Driver(
         runs,
-        make_executor(options, directory, len(runs), threads),
+        chosen,
         SweepTable(console) if console.is_terminal else SweepLog(console),
         retries=retries,
         fail_fast=fail_fast,
@@ -105,7 +145,7 @@ def sweep(
     entries = driver.run()
     report(entries, directory, as_json)
     if interrupted():
-        typer.echo(f"interrupted; go on with the same command: {_command()}", err=True)
+        typer.echo(f"interrupted; go on with the same command: {typed_command()}", err=True)
         raise typer.Exit(INTERRUPTED)
     if any(entry.state not in DONE for entry in entries):
         typer.echo("not all runs finished; the same command goes on with them", err=True)
@@ -126,7 +166,3 @@ def _wanted(file: str | None, grid: list[str], typed: Typed) -> tuple[Spec, dict
     path = find_spec(file)
     spec = read_spec(path)
     return replace(spec, grid=spec.grid | typed_grid), fixed, directory / path.stem
-
-
-def _command() -> str:
-    return shlex.join(["grok", *sys.argv[1:]])

@@ -13,11 +13,10 @@ from grok_cli.errors import GrokError
 from grok_cli.runs.directory import DONE
 from grok_cli.sweeps.executor import Change, Executor, Job
 from grok_cli.sweeps.plan import PlannedRun
-from grok_cli.sweeps.worker import ending
+from grok_cli.sweeps.worker import INTERRUPTED, ending
 
 POLL_SECONDS = 0.2
 REFRESH_SECONDS = 1.0  # workers renew their summaries every two seconds
-INTERRUPTED = 130  # exit code of a worker that was asked to stop
 ENDED = (*DONE, "failed", "interrupted")
 
 

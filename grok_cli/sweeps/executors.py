@@ -224,7 +224,7 @@ def make_executor(
         )
     if isinstance(options, SlurmOptions):
         _need("submitit", "slurm")
-        from grok_cli.sweeps.slurm import SlurmExecutor
+        from grok_cli.sweeps.slurm.executor import SlurmExecutor
 
         return SlurmExecutor(options, directory)
     _need("ray", "ray")

@@ -6,6 +6,7 @@ import subprocess
 
 from grok_cli.sweeps.executor import Job
 
+INTERRUPTED = 130  # exit code of a worker that was asked to stop
 # Given before Python starts, because the libraries read them when torch is imported.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
