@@ -9,8 +9,8 @@ import pytest
 from grok_cli.core.training import Recorder, Row, Trainer
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
-from grok_cli.sweeps import mirror
-from grok_cli.sweeps.mirror import (
+from grok_cli.sweeps.on_ray import mirror
+from grok_cli.sweeps.on_ray.mirror import (
     Batch,
     SentFile,
     Stamps,

@@ -24,9 +24,10 @@ from tests.ray_cluster import TwoNodes, processes, two_nodes, wait_for
 
 pytest.importorskip("ray", reason="Ray is not installed")
 
-from grok_cli.sweeps import ray_executor, ray_run
-from grok_cli.sweeps.ray_cluster import connect
-from grok_cli.sweeps.ray_executor import RayExecutor
+from grok_cli.sweeps.on_ray import executor as ray_executor
+from grok_cli.sweeps.on_ray import run as ray_run
+from grok_cli.sweeps.on_ray.cluster import connect
+from grok_cli.sweeps.on_ray.executor import RayExecutor
 
 SETTINGS = {
     **{"data.modulus": 11, "model.d_model": 16, "model.n_heads": 2, "model.ln_type": "mlp-pre"},

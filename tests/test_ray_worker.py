@@ -8,8 +8,8 @@ import pytest
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.sweeps.executor import Job
-from grok_cli.sweeps.mirror import Stamps, seed_files, write_batch
-from grok_cli.sweeps.ray_worker import News, RayWorker, new_home
+from grok_cli.sweeps.on_ray.mirror import Stamps, seed_files, write_batch
+from grok_cli.sweeps.on_ray.worker import News, RayWorker, new_home
 from tests.conftest import small_config
 from tests.ray_cluster import wait_for
 

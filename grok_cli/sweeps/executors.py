@@ -228,7 +228,7 @@ def make_executor(
 
         return SlurmExecutor(options, directory)
     _need("ray", "ray")
-    from grok_cli.sweeps.ray_executor import RayExecutor
+    from grok_cli.sweeps.on_ray.executor import RayExecutor
 
     return RayExecutor(options)
 

@@ -17,7 +17,7 @@ from grok_cli import __version__
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir
 from grok_cli.sweeps.executor import Job
-from grok_cli.sweeps.mirror import Batch, Stamps, changed_files, plant
+from grok_cli.sweeps.on_ray.mirror import Batch, Stamps, changed_files, plant
 from grok_cli.sweeps.worker import release, start_worker
 
 

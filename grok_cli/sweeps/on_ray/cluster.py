@@ -67,7 +67,8 @@ def too_large(needs: Mapping[str, float]) -> str:
     Args:
         needs: Ray's names of resources (CPU, GPU, memory in bytes), and how much of each.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    listed = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in listed if node["Alive"]]
     if any(all(node.get(name, 0) >= much for name, much in needs.items()) for node in nodes):
         return ""
     offers = {_amounts({name: node.get(name, 0) for name in needs}) for node in nodes}

@@ -17,8 +17,8 @@ from grok_cli.errors import GrokError
 from grok_cli.runs.claim import Claim, ClaimedError
 from grok_cli.runs.directory import RunDir
 from grok_cli.sweeps.executor import Change, Job
-from grok_cli.sweeps.mirror import Stamps, seed_files, write_batch
-from grok_cli.sweeps.ray_worker import News, Place
+from grok_cli.sweeps.on_ray.mirror import Stamps, seed_files, write_batch
+from grok_cli.sweeps.on_ray.worker import News, Place
 
 NEWS_SECONDS = 1.0  # between questions to a worker
 
