@@ -30,6 +30,9 @@ class ScriptedExecutor:
         self.started = 0
         self.stopped = self.killed = False
 
+    def attach(self, jobs: Sequence[Job]) -> list[Job]:
+        return []
+
     def submit(self, jobs: Sequence[Job]) -> None:
         self.waiting.extend(jobs)
 
@@ -51,6 +54,9 @@ class ScriptedExecutor:
 
     def kill(self) -> None:
         self.killed = True
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def write_summary(directory: Path, status: str) -> None:

@@ -5,11 +5,15 @@ from collections.abc import Callable
 
 
 def stop_on_signals() -> Callable[[], bool]:
-    """A function that tells whether SIGINT or SIGTERM came; a second one ends this process."""
+    """A function that tells whether SIGINT or SIGTERM came; SIGINT after that ends this process.
+
+    A further SIGTERM does not: schedulers send it more than once, and a process that is saving
+    should not be ended by that.
+    """
     received: list[int] = []
 
     def receive(number: int, frame: object) -> None:
-        if received:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
 

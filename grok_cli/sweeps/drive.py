@@ -12,12 +12,11 @@ from typing import Any
 from grok_cli.errors import GrokError
 from grok_cli.runs.directory import DONE
 from grok_cli.sweeps.executor import Change, Executor, Job
-from grok_cli.sweeps.local import ending
 from grok_cli.sweeps.plan import PlannedRun
+from grok_cli.sweeps.worker import INTERRUPTED, ending
 
 POLL_SECONDS = 0.2
 REFRESH_SECONDS = 1.0  # workers renew their summaries every two seconds
-INTERRUPTED = 130  # exit code of a worker that was asked to stop
 ENDED = (*DONE, "failed", "interrupted")
 
 
@@ -29,7 +28,7 @@ class Entry:
         state: "waiting", "running", "elsewhere" (another process trains it), "finished",
             "diverged", "failed" or "interrupted".
         summary: the run's summary when it was last read.
-        attempts: workers that were started for it.
+        attempts: workers that were started for it, without those whose machine was taken away.
         reason: why it failed or diverged.
         skipped: it was done before this sweep began.
     """
@@ -87,16 +86,21 @@ class Driver:
         self.stopping = False
         self._refreshed = 0.0
 
+    def begin(self) -> list[Entry]:
+        """Hand every run that is to be trained to the executor, and leave it there."""
+        self._survey()
+        try:
+            self._hand_over()
+        finally:
+            self.watcher.finish()
+            self.executor.close()
+        return self.entries
+
     def run(self) -> list[Entry]:
         """Drive every run to its end; returns their entries."""
-        self._by_path = {entry.planned.run.path: entry for entry in self.entries}
-        for entry in self.entries:
-            self._look(entry)
-            if entry.state in DONE:
-                entry.skipped = True
-        self.watcher.start(self.entries)
+        self._survey()
         try:
-            self._submit([entry for entry in self.entries if entry.state == "waiting"])
+            self._hand_over()
             while not self._over():
                 if self.should_stop() and not self.stopping:
                     self._stop()
@@ -112,7 +116,32 @@ class Driver:
             raise
         finally:
             self.watcher.finish()
+            self.executor.close()
         return self.entries
+
+    def _survey(self) -> None:
+        """See what is there."""
+        self._by_path = {entry.planned.run.path: entry for entry in self.entries}
+        for entry in self.entries:
+            self._look(entry)
+            if entry.state in DONE:
+                entry.skipped = True
+        self.watcher.start(self.entries)
+
+    def _hand_over(self) -> None:
+        """Give the executor the runs that it does not have yet and that nobody else trains."""
+        open_entries = [entry for entry in self.entries if entry.state not in DONE]
+        jobs = [job_of(entry.planned) for entry in open_entries if entry.planned.run.exists()]
+        attached = {job.run.path for job in self.executor.attach(jobs)}
+        for path in attached:
+            self._by_path[path].state = "waiting"  # until the executor tells more
+        self._submit(
+            [
+                entry
+                for entry in open_entries
+                if entry.state == "waiting" and entry.planned.run.path not in attached
+            ]
+        )
 
     def _over(self) -> bool:
         open_states = ("running",) if self.stopping else ("running", "waiting", "elsewhere")
@@ -128,7 +157,7 @@ class Driver:
         for entry in entries:
             try:
                 entry.planned.create()
-                jobs.append(Job(entry.planned.run, tuple(entry.planned.changes())))
+                jobs.append(job_of(entry.planned))
             except GrokError as error:
                 entry.state, entry.reason = "failed", str(error)
                 self.watcher.changed(entry)
@@ -167,6 +196,9 @@ class Driver:
         if change.state == "started":
             entry.state = "running"
             entry.attempts += 1
+        elif change.state == "requeued":
+            entry.state, entry.reason = "waiting", change.reason
+            entry.attempts -= 1  # no fault of the worker
         else:
             self._settle(entry, change)
         self.watcher.changed(entry)
@@ -196,6 +228,11 @@ class Driver:
     def _mind_failure(self, entry: Entry) -> None:
         if self.fail_fast and entry.state in ("failed", "diverged") and not self.stopping:
             self._stop()
+
+
+def job_of(planned: PlannedRun) -> Job:
+    """What an executor has to do for a run whose directory exists."""
+    return Job(planned.run, tuple(planned.changes()))
 
 
 def last_lines(path: Any, count: int) -> list[str]:

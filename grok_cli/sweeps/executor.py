@@ -35,19 +35,26 @@ class Change:
     """News of a job.
 
     Attributes:
-        state: "started" or "ended".
-        exit_code: of an ended job: the worker's, -N if signal N killed it, None if it is unknown.
-        reason: of an ended job: what the executor knows beyond the run's log; may be empty.
+        state: "started"; "requeued": the machine was taken away (preempted, lost, out of time) and
+            the executor will start the job again by itself; or "ended".
+        exit_code: of an ended job: the worker's, -N if signal N killed it, None if it could not
+            be started at all, which is not tried again.
+        reason: of an ended or requeued job: what the executor knows beyond the run's log; may be
+            empty.
     """
 
     job: Job
-    state: Literal["started", "ended"]
+    state: Literal["started", "requeued", "ended"]
     exit_code: int | None = None
     reason: str = ""
 
 
 class Executor(Protocol):
     """Trains run directories somewhere."""
+
+    def attach(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of the jobs that an earlier sweep left with this executor and that it will bring
+        to their end: it tells of them as of submitted ones. Called once, before `submit`."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Have each job trained as soon as there is room, in this order. Returns at once."""
@@ -60,3 +67,6 @@ class Executor(Protocol):
 
     def kill(self) -> None:
         """End every worker now."""
+
+    def close(self) -> None:
+        """Let go of what this process holds; the sweep is over."""

@@ -1,28 +1,24 @@
 """Trains runs on this machine, each in a process of its own."""
 
 import os
-import signal
 import subprocess
 from collections import deque
 from collections.abc import Sequence
 
 from grok_cli.sweeps.executor import Change, Job
-
-# Given before Python starts, because the libraries read them when torch is imported.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+from grok_cli.sweeps.worker import release, start_worker
 
 
 class LocalExecutor:
-    """At most `workers` processes at a time, each with `threads` threads.
-
-    A worker has a session of its own, so that Ctrl-C reaches it only through this process, and
-    stops by itself (saving) when this process is gone: its standard input then ends.
-    """
+    """At most `workers` processes at a time, each with `threads` threads."""
 
     def __init__(self, workers: int, threads: int) -> None:
         self.workers, self.threads = workers, threads
         self._waiting: deque[Job] = deque()
         self._processes: dict[Job, subprocess.Popen[bytes]] = {}
+
+    def attach(self, jobs: Sequence[Job]) -> list[Job]:
+        return []  # workers stop with the process that started them
 
     def submit(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
@@ -31,7 +27,7 @@ class LocalExecutor:
         changes = []
         for job, process in list(self._processes.items()):
             if process.poll() is not None:
-                _close(process)
+                release(process)
                 del self._processes[job]
                 changes.append(Change(job, "ended", process.returncode))
         while self._waiting and len(self._processes) < self.workers:
@@ -48,36 +44,15 @@ class LocalExecutor:
         for process in self._processes.values():
             process.kill()
 
+    def close(self) -> None:
+        pass
+
     def _start(self, job: Job) -> Change:
-        options = ("--threads", str(self.threads), "--stop-at-eof")
-        count = str(self.threads)
         try:
-            with job.run.log_file.open("ab") as log:
-                self._processes[job] = subprocess.Popen(
-                    [*job.command(), *options],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=os.environ | dict.fromkeys(THREAD_VARIABLES, count),
-                    start_new_session=True,
-                )
+            self._processes[job] = start_worker(job, self.threads)
         except OSError as error:
             return Change(job, "ended", None, f"cannot start a worker: {error}")
         return Change(job, "started")
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-
-
-def ending(exit_code: int | None) -> str:
-    """How a worker ended, in words."""
-    if exit_code is None:
-        return "did not start"
-    if exit_code < 0:
-        return f"killed by {signal.Signals(-exit_code).name}"
-    return f"exit code {exit_code}"
 
 
 def share_cores(runs: int, workers: int | None, threads: int | None, cores: int) -> tuple[int, int]:

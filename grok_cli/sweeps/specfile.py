@@ -6,6 +6,7 @@
     grid: {model.ln_type: [off, pre]}          # all combinations of these
     points: [{model.ln_type: peri}]            # and these runs, one by one
     seeds: 5                                   # how many, or a list of seeds
+    executor: {kind: slurm, partition: cpu}    # optional; where runs are trained (executors.py)
 
 Settings are nested sections or "section.key". A W&B sweep file has `parameters` instead; those
 with `value` become `base`, those with `values` become `grid`.
@@ -28,7 +29,7 @@ from grok_cli.runs.settings import (
 from grok_cli.sweeps.seeds import first_seeds
 
 STUDIES = Path(__file__).parents[1] / "studies"  # sweep files that come with the program
-FIELDS = ("question", "source", "base", "grid", "points", "seeds")
+FIELDS = ("question", "source", "base", "grid", "points", "seeds", "executor")
 PAPER_PLACEMENTS = ("off", "attn-pre", "pre", "mlp-pre", "attn-pre-qk", "attn-pre-v")
 
 
@@ -43,6 +44,7 @@ class Spec:
         points: settings of further runs, on top of `base`.
         seeds: None where the file leaves them open.
         source: where the experiment is from; may be empty.
+        executor: the section of that name as it was read; None if there is none.
     """
 
     question: str = ""
@@ -51,6 +53,7 @@ class Spec:
     points: list[dict[str, Any]] = field(default_factory=list)
     seeds: list[int] | None = None
     source: str = ""
+    executor: Any = None
 
 
 PAPER = Spec(grid={"model.ln_type": list(PAPER_PLACEMENTS)})
@@ -98,6 +101,7 @@ def read_spec(path: Path) -> Spec:
         points=[_settings(point, f"{path}: points") for point in points],
         seeds=_seeds(content.get("seeds"), str(path)),
         source=str(content.get("source") or "").strip(),
+        executor=content.get("executor"),
     )
 
 

@@ -1,0 +1,75 @@
+"""Hands a batch to Slurm through submitit."""
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import submitit
+
+from grok_cli.runs.directory import RunDir
+from grok_cli.sweeps.executor import Job
+from grok_cli.sweeps.executors import SlurmOptions, slurm_minutes
+from grok_cli.sweeps.slurm.batch import Batch
+from grok_cli.sweeps.slurm.queue import NoAnswerError, SlurmError, outside_any_job
+from grok_cli.sweeps.slurm.task import ArrayTask
+
+SIGNAL_SECONDS = 90  # before the time limit, and up to a minute earlier, runs are told to save
+# How sbatch says that there are too many jobs, and that it does not know what became of them.
+FULL = re.compile(r"Submit\w*Limit|temporarily unable", re.I)
+UNKNOWN = re.compile(r"Unable to contact|timed out", re.I)
+
+
+class NoRoomError(SlurmError):
+    """The queue takes no such array now."""
+
+
+def submit_batch(batch: Batch, groups: Sequence[Sequence[Job]], options: SlurmOptions) -> None:
+    """Submit a batch: a task for each group of jobs.
+
+    Raises:
+        NoRoomError: the queue is full.
+        NoAnswerError: the jobs may be in the queue, or not.
+        SlurmError: Slurm refuses it.
+    """
+    tasks = [
+        ArrayTask(batch.folder, tuple(map(_anywhere, group)), options.cpus) for group in groups
+    ]
+    executor = submitit.SlurmExecutor(folder=batch.submitit)
+    executor.update_parameters(
+        job_name=batch.job_name,
+        partition=options.partition,
+        account=options.account,
+        time=slurm_minutes(options.time) if options.time else None,
+        cpus_per_task=options.cpus,
+        gpus_per_node=options.gpus or None,
+        mem=options.memory,
+        array_parallelism=len(tasks),
+        signal_delay_s=SIGNAL_SECONDS,
+        stderr_to_stdout=True,
+        wckey=None,
+        srun_args=[f"--cpus-per-task={options.cpus}"],  # srun does not inherit it from sbatch
+        additional_parameters={"requeue": True, **_given(options)},
+    )
+    try:
+        # submitit prints what it raises.
+        with outside_any_job(), contextlib.redirect_stderr(io.StringIO()):
+            executor.submit_array(tasks)
+    except submitit.core.utils.FailedJobError as error:
+        words = " ".join(str(error).split())
+        if FULL.search(words):
+            raise NoRoomError(words) from None
+        if UNKNOWN.search(words):
+            raise NoAnswerError(words) from None
+        raise SlurmError(f"Slurm refuses the jobs: {words}") from None
+
+
+def _given(options: SlurmOptions) -> dict[str, str | int | bool]:
+    """The free options; one that is false is left out."""
+    return {name: value for name, value in options.options.items() if value is not False}
+
+
+def _anywhere(job: Job) -> Job:
+    """The job with an absolute path."""
+    return Job(RunDir(Path(job.run.path).absolute()), job.options)

@@ -1,0 +1,49 @@
+"""A worker: the process that trains one run, on whichever machine."""
+
+import os
+import signal
+import subprocess
+
+from grok_cli.sweeps.executor import Job
+
+INTERRUPTED = 130  # exit code of a worker that was asked to stop
+# Given before Python starts, because the libraries read them when torch is imported.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def start_worker(job: Job, threads: int) -> "subprocess.Popen[bytes]":
+    """Start a worker of a job; its output goes to the end of the run's log.
+
+    It has a session of its own, so that Ctrl-C reaches it only through this process; it saves and
+    stops at SIGTERM, and when this process is gone: its standard input then ends.
+
+    Args:
+        threads: always given, since with the plain engine another number gives other last digits.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    with job.run.log_file.open("ab") as log:
+        return subprocess.Popen(
+            [*job.command(), "--threads", str(threads), "--stop-at-eof"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            start_new_session=True,
+        )
+
+
+def release(process: "subprocess.Popen[bytes]") -> None:
+    """Close what is open of a worker that has ended."""
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+def ending(exit_code: int | None) -> str:
+    """How a worker ended, in words."""
+    if exit_code is None:
+        return "did not start"
+    if exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"

@@ -1,0 +1,102 @@
+"""A real Ray cluster of two nodes on this machine, for tests."""
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE = 300.0  # seconds
+STARTS = 5
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_log_monitor": False}
+
+
+class TwoNodes:
+    """A head that the tests connect to, and another node that can be taken away.
+
+    Attributes:
+        address: HOST:PORT.
+        other: Ray's object for the other node; None while it is away.
+    """
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.folder = os.environ["RAY_TMPDIR"]
+        self.cluster = Cluster()
+        self._add(include_dashboard=False, no_monitor=True)
+        self.address = self.cluster.address
+        self.other: Any = None
+        self.complete()
+
+    def complete(self) -> None:
+        """Have both nodes there."""
+        if self.other is None:
+            self.other = self._add()
+
+    def take_away(self, gently: bool) -> None:
+        """End all processes of the other node."""
+        self.cluster.remove_node(self.other, allow_graceful=gently)
+        self.other = None
+
+    def shutdown(self) -> None:
+        self.cluster.shutdown()
+        wait_for(lambda: not processes(self.folder))
+
+    def _add(self, **options: Any) -> Any:
+        """Add a node, in several attempts: on a busy machine Ray may give up after 15 s."""
+        for _ in range(STARTS):
+            before = processes(self.folder)
+            try:
+                return self.cluster.add_node(**NODE, **options)
+            except Exception as error:
+                failure = error
+                for pid in processes(self.folder):
+                    if pid not in before:
+                        os.kill(pid, signal.SIGKILL)
+        raise failure
+
+
+@contextmanager
+def two_nodes(scratch: Path) -> Iterator[TwoNodes]:
+    """Start the cluster; its nodes keep their copies of runs below `scratch`."""
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # names of sockets must be short
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RAY_TMPDIR", folder)
+            patch.setenv("TMPDIR", str(scratch))
+            cluster = TwoNodes()
+            try:
+                yield cluster
+            finally:
+                cluster.shutdown()
+    finally:
+        shutil.rmtree(folder)
+
+
+def processes(text: str) -> list[int]:
+    """Numbers of the processes in whose command a text occurs, but not this one."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if text in command and int(folder.name) != os.getpid():
+            found.append(int(folder.name))
+    return found
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """The first value of `condition` that is true."""
+    end = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
+    return value

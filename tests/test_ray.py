@@ -1,0 +1,226 @@
+"""Sweeps on a real Ray cluster of two nodes: nothing that is lost changes a result."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grok_cli.errors import UsageError
+from grok_cli.runs.directory import RunDir
+from grok_cli.sweeps import drive
+from grok_cli.sweeps.drive import Driver, Entry, SweepWatcher
+from grok_cli.sweeps.executors import RayOptions
+from grok_cli.sweeps.local import LocalExecutor
+from grok_cli.sweeps.plan import PlannedRun, plan_runs
+from grok_cli.sweeps.specfile import Spec
+from tests.ray_cluster import TwoNodes, processes, two_nodes, wait_for
+
+pytest.importorskip("ray", reason="Ray is not installed")
+
+from grok_cli.sweeps.on_ray import executor as ray_executor
+from grok_cli.sweeps.on_ray import run as ray_run
+from grok_cli.sweeps.on_ray.cluster import connect
+from grok_cli.sweeps.on_ray.executor import RayExecutor
+
+SETTINGS = {
+    **{"data.modulus": 11, "model.d_model": 16, "model.n_heads": 2, "model.ln_type": "mlp-pre"},
+    **{"train.steps": 800, "train.save_every": 50, "train.snapshot_every": 400},
+}
+Hook = Callable[[], bool]
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the nodes keep their copies."""
+    return tmp_path_factory.mktemp("nodes")
+
+
+@pytest.fixture(scope="module")
+def cluster(scratch: Path) -> Iterator[TwoNodes]:
+    with two_nodes(scratch) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The metrics of the runs by name, as the local executor writes them."""
+    runs = planned(tmp_path_factory.mktemp("local"))
+    Driver(runs, LocalExecutor(2, 1), SweepWatcher()).run()
+    return metrics(runs)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(ray_run, "NEWS_SECONDS", 0.1)
+
+
+def planned(directory: Path, **changes: Any) -> list[PlannedRun]:
+    return plan_runs(Spec(), SETTINGS | changes, [1, 2], directory)
+
+
+def metrics(runs: Sequence[PlannedRun]) -> dict[str, bytes]:
+    return {run.name: run.run.metrics_file.read_bytes() for run in runs}
+
+
+def drive_on(
+    cluster: TwoNodes,
+    runs: Sequence[PlannedRun],
+    storage: str,
+    hook: Hook = lambda: False,
+    **options: Any,
+) -> list[Entry]:
+    """Drive runs on the cluster; the hook is called all the time, and says when to stop."""
+    cluster.complete()
+    chosen = RayOptions(address=cluster.address, storage=storage, **options)  # type: ignore[arg-type]
+    return Driver(runs, RayExecutor(chosen), SweepWatcher(), should_stop=hook).run()
+
+
+def once(*steps: tuple[Hook, Callable[[], Any]]) -> Hook:
+    """A hook that waits for each condition and then acts, one after the other."""
+    left = list(steps)
+
+    def hook() -> bool:
+        if left and left[0][0]():
+            left.pop(0)[1]()
+        return False
+
+    return hook
+
+
+def is_under_way(run: RunDir) -> bool:
+    """A state of it has been saved here."""
+    return run.resume_file.exists()
+
+
+def worker(run: RunDir) -> int:
+    """The process that trains a run."""
+    (pid,) = [pid for pid in processes(run.path.name) if pid in processes("\0train\0")]
+    return pid
+
+
+def from_steps(run: RunDir) -> list[int]:
+    """The steps at which its workers began."""
+    return [session["from_step"] for session in json.loads(run.environment_file.read_text())]
+
+
+def states(entries: Sequence[Entry]) -> list[str]:
+    return [entry.state for entry in entries]
+
+
+@pytest.mark.parametrize("storage", ["driver", "shared"])
+def test_lost_worker_and_lost_node_change_no_metric(
+    cluster: TwoNodes, whole: dict[str, bytes], scratch: Path, tmp_path: Path, storage: str
+) -> None:
+    """A worker is killed, and another one started; then a node goes, and its run with it."""
+    runs = planned(tmp_path)
+    first, second = (run.run for run in runs)
+    seen: list[tuple[str, int, str]] = []
+
+    class Watcher(SweepWatcher):
+        def changed(self, entry: Entry) -> None:
+            seen.append((entry.state, entry.attempts, entry.reason))
+
+    hook = once(
+        (lambda: is_under_way(first), lambda: os.kill(worker(first), signal.SIGKILL)),
+        (lambda: ("running", 2, "killed by SIGKILL") in seen, lambda: None),
+        (
+            lambda: is_under_way(second) and first.recorded_summary()["step"] > 100,
+            lambda: cluster.take_away(gently=storage == "driver"),
+        ),
+    )
+    cluster.complete()
+    options = RayOptions(address=cluster.address, storage=storage)  # type: ignore[arg-type]
+    entries = Driver(runs, RayExecutor(options), Watcher(), should_stop=hook).run()
+
+    assert states(entries) == ["finished"] * 2
+    assert metrics(runs) == whole
+    assert [entry.attempts for entry in entries] == [2, 1], "a lost node is no fault of the run"
+    assert any("worker or node was lost" in reason for _, _, reason in seen)
+    assert sum(len(from_steps(run.run)) for run in runs) >= 4
+    assert all(from_steps(run.run)[-1] > 0 for run in runs)
+    assert not list(scratch.glob("grok-ray-*/*/*")), "copies are removed"
+    for run in runs:
+        assert {path.name for path in run.run.snapshots()} >= {"step_000000.pt", "step_000800.pt"}
+
+
+def test_stopped_runs_are_saved_and_the_same_sweep_goes_on(
+    cluster: TwoNodes, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """A third run waits for a node meanwhile, and is given back."""
+    runs = [*planned(tmp_path), *plan_runs(Spec(), SETTINGS, [3], tmp_path)]
+    entries = drive_on(cluster, runs, "driver", lambda: all(is_under_way(r.run) for r in runs[:2]))
+    assert states(entries) == ["interrupted", "interrupted", "waiting"]
+    for run in runs:
+        summary = run.summary()
+        assert summary["status"] in ("interrupted", "new")
+        assert summary.get("step", 0) < 800
+    assert states(drive_on(cluster, runs[:2], "shared")) == ["finished"] * 2
+    assert metrics(runs[:2]) == whole
+    assert all(len(from_steps(run.run)) == 2 for run in runs[:2])
+
+
+@pytest.mark.parametrize("storage", ["driver", "shared"])
+def test_killed_driver_ends_its_workers_and_the_same_command_goes_on(
+    cluster: TwoNodes, whole: dict[str, bytes], tmp_path: Path, storage: str
+) -> None:
+    cluster.complete()
+    command = [
+        *(sys.executable, "-m", "grok_cli", "sweep", "--seeds", "1,2", "--runs-dir", str(tmp_path)),
+        *("--grid", "model.ln_type=mlp-pre"),
+        *(f"--set={key}={value}" for key, value in SETTINGS.items() if key != "model.ln_type"),
+        *("--executor", "ray", "--address", cluster.address, "--storage", storage),
+    ]
+    runs = planned(tmp_path)
+    with (tmp_path / "sweep.txt").open("w") as log:
+        sweep = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for(lambda: all(is_under_way(run.run) for run in runs) or sweep.poll() is not None)
+        sweep.kill()
+        sweep.wait()
+    wait_for(lambda: not any(processes(run.name) for run in runs))
+    assert [run.summary()["status"] for run in runs] == ["interrupted"] * 2
+
+    again = subprocess.run(command, text=True, capture_output=True)
+    assert again.returncode == 0, again.stderr
+    assert metrics(runs) == whole
+    assert all(from_steps(run.run)[-1] > 0 for run in runs)
+    shown = again.stderr.splitlines()
+    assert all(line.startswith(("2 runs", "[")) for line in shown), "Ray itself says nothing"
+
+
+def test_run_that_no_node_can_hold_is_refused_at_once(cluster: TwoNodes) -> None:
+    cluster.complete()
+    with pytest.raises(UsageError, match=r"a run needs 2 CPU, 1 GPU, .*they have: 1 CPU, 0 GPU"):
+        RayExecutor(RayOptions(address=cluster.address, cpus=2, gpus=1, memory="1G"))
+
+
+def test_run_that_no_node_can_hold_any_more_fails_with_the_reason(
+    cluster: TwoNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the last large node has left."""
+    monkeypatch.setattr(ray_executor, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(ray_executor, "PATIENCE", 0.5)
+    cluster.complete()
+    executor = RayExecutor(RayOptions(address=cluster.address, cpus=2, nodes_may_join=True))
+    waits = planned(tmp_path)
+    monkeypatch.setattr(executor, "_options", RayOptions(address=cluster.address, cpus=2))
+    entries = Driver(waits, executor, SweepWatcher()).run()
+    assert states(entries) == ["failed"] * 2
+    assert "no node of the Ray cluster has that (they have: 1 CPU)" in entries[0].reason
+
+
+def test_address_without_a_cluster_is_an_error_with_the_next_step() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with pytest.raises(UsageError, match=r"no Ray cluster answers at .* `ray status`"):
+            connect(address)
+    with pytest.raises(UsageError, match="expected auto, HOST:PORT"):
+        connect("head")
