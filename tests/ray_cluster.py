@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 300.0  # seconds
+PATIENCE = 600.0  # seconds
 STARTS = 5
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_log_monitor": False}
 
@@ -71,6 +71,7 @@ def two_nodes(scratch: Path) -> Iterator[TwoNodes]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RAY_TMPDIR", folder)
             patch.setenv("TMPDIR", str(scratch))
+            patch.setenv("RAY_worker_register_timeout_seconds", "600")  # 60 are few if it is busy
             cluster = TwoNodes()
             try:
                 yield cluster
