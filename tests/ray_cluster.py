@@ -40,9 +40,17 @@ class TwoNodes:
         if self.other is None:
             self.other = self._add()
 
-    def take_away(self, gently: bool) -> None:
-        """End all processes of the other node."""
-        self.cluster.remove_node(self.other, allow_graceful=gently)
+    def is_on_other(self, pid: int) -> bool:
+        """Whether a process descends from the other node's raylet."""
+        raylets = {info.process.pid for info in self.other.all_processes["raylet"]}
+        while pid > 1 and pid not in raylets:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            pid = int(stat.rpartition(")")[2].split()[1])
+        return pid in raylets
+
+    def take_other_away(self) -> None:
+        """Kill all processes of the other node."""
+        self.cluster.remove_node(self.other, allow_graceful=False)
         self.other = None
 
     def shutdown(self) -> None:
