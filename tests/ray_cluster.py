@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 300.0  # seconds
+PATIENCE = 600.0  # seconds
 STARTS = 5
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_log_monitor": False}
 
@@ -40,9 +40,17 @@ class TwoNodes:
         if self.other is None:
             self.other = self._add()
 
-    def take_away(self, gently: bool) -> None:
-        """End all processes of the other node."""
-        self.cluster.remove_node(self.other, allow_graceful=gently)
+    def is_on_other(self, pid: int) -> bool:
+        """Whether a process descends from the other node's raylet."""
+        raylets = {info.process.pid for info in self.other.all_processes["raylet"]}
+        while pid > 1 and pid not in raylets:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            pid = int(stat.rpartition(")")[2].split()[1])
+        return pid in raylets
+
+    def take_other_away(self) -> None:
+        """Kill all processes of the other node."""
+        self.cluster.remove_node(self.other, allow_graceful=False)
         self.other = None
 
     def shutdown(self) -> None:
@@ -71,6 +79,7 @@ def two_nodes(scratch: Path) -> Iterator[TwoNodes]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RAY_TMPDIR", folder)
             patch.setenv("TMPDIR", str(scratch))
+            patch.setenv("RAY_worker_register_timeout_seconds", "600")  # 60 are few if it is busy
             cluster = TwoNodes()
             try:
                 yield cluster

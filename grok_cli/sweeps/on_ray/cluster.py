@@ -35,7 +35,6 @@ def connect(address: str | None, runtime_env: Mapping[str, Any] | None = None) -
         UsageError: there is no cluster at the address.
         GrokError: the cluster cannot be used.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of the future
     address = address or os.environ.get("RAY_ADDRESS") or LOCAL
     options: dict[str, Any] = {"address": address, "log_to_driver": False}
     if address == LOCAL:

@@ -82,7 +82,7 @@ class RemoteRun:
             return self._handle(ray.get(reply))
         except ActorDiedError as error:
             if error.actor_init_failed:
-                return self._fail(f"cannot start a worker: {_brief(error)}")
+                return self._fail(_why_not_started(error))
             return self._lose(error)
         except RayTaskError as error:  # of the actor's methods
             return self._fail(_brief(error.cause))
@@ -169,6 +169,14 @@ class RemoteRun:
         started = [] if self._handle == self._heard else [Change(self.job, "started")]
         self.drop()
         return started
+
+
+def _why_not_started(error: RayError) -> str:
+    reason = _brief(error)
+    missing = "No module named 'grok_cli" in reason
+    return f"cannot start a worker: {reason}" + (
+        f"; install grok-cli {__version__} on every node" if missing else ""
+    )
 
 
 def _brief(error: BaseException | str) -> str:
