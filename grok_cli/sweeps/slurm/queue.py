@@ -103,7 +103,7 @@ def cancel(ids: Sequence[str], signal: str | None = None) -> None:
     options = [f"--signal={signal}"] if signal else []
     for start in range(0, len(ids), IDS_AT_A_TIME):
         command = ["scancel", *options, *ids[start : start + IDS_AT_A_TIME]]
-        subprocess.run(command, capture_output=True, check=False)
+        subprocess.run(command, capture_output=True, check=False, start_new_session=True)
 
 
 @contextmanager
@@ -132,7 +132,12 @@ def _slurm(*command: str) -> str:
         )
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=True
+            command,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+            check=True,
+            start_new_session=True,  # Ctrl-C is for this process
         ).stdout
     except subprocess.TimeoutExpired:
         raise NoAnswerError(f"{command[0]}: no answer; try again later") from None
