@@ -252,8 +252,9 @@ class SlurmExecutor:
         ending = place.batch.ending(place.name) if place.name in records.ended else None
         if ending is not None and (gone or ending.exit_code != INTERRUPTED):
             del self._places[job.run.path]
-            first = [Change(job, "started")] if place.starts < 0 else []
-            return [*first, Change(job, "ended", ending.exit_code, ending.reason)]
+            news = [Change(job, "ended", ending.exit_code, ending.reason)]
+            unseen = place.starts < 0 and ending.exit_code != INTERRUPTED
+            return [Change(job, "started"), *news] if unseen else news
         if gone:
             return self._lost(place, task)
         requeued = Change(job, "requeued", reason="Slurm requeued its job")

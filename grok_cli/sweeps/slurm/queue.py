@@ -1,6 +1,5 @@
 """Slurm's commands: what is in the queue, what the cluster allows, and cancelling."""
 
-import getpass
 import os
 import re
 import shutil
