@@ -99,7 +99,8 @@ def test_killed_worker_node_and_driver_change_no_metric(
     whole = start(*ONE_RUN, "--threads", "1", directory="local")
 
     sweep = start(*ONE_RUN, *SLURM)
-    run = wait_for(lambda: next(find_runs(tmp_path / "runs"), None))
+    run = wait_for(lambda: next(find_runs(tmp_path / "runs"), None) or sweep.poll())
+    assert isinstance(run, RunDir), finish(sweep)
     worker = frozen_worker(run, 0, beyond=100)
     os.kill(worker, signal.SIGKILL)  # the driver queues another job
     worker = frozen_worker(run, worker, beyond=130)

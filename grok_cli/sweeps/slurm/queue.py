@@ -70,9 +70,7 @@ class Queue:
         """
         now = time.monotonic()
         columns = "%F|%K|%T|%r|%N|%j"
-        text = _slurm(
-            "squeue", f"--user={getpass.getuser()}", "-h", "-r", "-t", "all", "-o", columns
-        )
+        text = _slurm("squeue", f"--user={os.getuid()}", "-h", "-r", "-t", "all", "-o", columns)
         tasks = {}
         for line in text.splitlines():
             number, index, state, reason, node, name = line.split("|", 5)
