@@ -313,7 +313,11 @@ def _work(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         subprocess.Popen([*command, json.dumps(job)], stdout=subprocess.PIPE, text=True)
         for job in jobs
     ]
-    outputs = [worker.communicate()[0] for worker in workers]
+    try:
+        outputs = [worker.communicate()[0] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()  # one that has ended does not mind
     for worker in workers:
         if worker.returncode:
             raise GrokError(
@@ -326,4 +330,7 @@ def _work(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
     prepare_process(arguments.pop("threads"))
-    print(json.dumps(JOBS[arguments.pop("job")](**arguments)))
+    try:
+        print(json.dumps(JOBS[arguments.pop("job")](**arguments)))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -241,6 +241,7 @@ def test_the_paper_s_placements_factor() -> None:
         {"model__ln_type": "pre"},
         {"model__ln_type": "attn-pre", "model__mlp_type": "gated"},
         {"model__ln_type": "off", "model__n_layers": 2},
+        {"model__subtract_init": True, "model__scale_as": "temperature"},
     ],
 )
 def test_training_is_the_same_with_any_number_of_threads(
@@ -262,9 +263,16 @@ def test_training_is_the_same_with_any_number_of_threads(
     assert torch.equal(weights[0], weights[2])
 
 
-def test_a_crew_keeps_order_and_hands_on_errors() -> None:
-    crew = Crew(3)
-    assert crew.map(lambda i: (i, torch.get_num_threads()), range(7)) == [(i, 1) for i in range(7)]
+def test_a_crew_keeps_order_uses_one_thread_each_and_hands_on_errors() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        crew = Crew(3)
+        threads = crew.map(lambda i: (i, torch.get_num_threads()), range(7))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [(i, 1) for i in range(7)]
     with pytest.raises(ZeroDivisionError):
         crew.map(lambda i: 1 / i, range(3))
 

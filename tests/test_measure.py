@@ -1,6 +1,7 @@
 """Diagnostics of a run: while it trains, afterwards from snapshots, and as a screen of findings."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 import torch
 
 from grok_cli.cli.inspect_network import find
-from grok_cli.cli.measure import load_subject, measure_snapshots, thin_out
+from grok_cli.cli.measure import measure_snapshots, subject_of, thin_out
 from grok_cli.core.model import Transformer
 from grok_cli.diagnostics.measures.attention import measure_layers
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
 from grok_cli.figures.network import mean_logits, on_grid
+from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.measured import add_measured, read_measured
@@ -135,7 +137,7 @@ def test_findings_of_a_clock_are_its_frequency() -> None:
 
 
 def test_findings_agree_with_the_run(plain: RunDir) -> None:
-    subject = load_subject(plain.snapshots()[-1])
+    subject = subject_of(load_snapshot(plain.snapshots()[-1]))
     found = find(subject)
     final = plain.summary()["final"]
     assert found.accuracy["test"] == final["test/accuracy"]
@@ -167,3 +169,47 @@ def test_inspect_and_predict_as_typed(grok: Grok, plain: RunDir, tmp_path: Path)
     assert 0 < answer["runner_up_probability"] <= answer["probability"] < 1
     outside = grok("predict", str(plain.path), "3", "13")
     assert (outside.returncode, "elements from 0 to 12" in outside.stderr) == (2, True)
+
+
+def test_a_run_diverges_alike_with_and_without_diagnostics(tmp_path: Path) -> None:
+    config = small_config(
+        opt__learning_rate=1e30,
+        train__diagnostics=dict.fromkeys(("rank", "attention", "htsr", "circularity"), 1),
+    )
+    run = create_run(tmp_path / "run", config)
+    assert train_run(run, config).status == "diverged"
+
+
+def test_weights_that_are_not_finite_measure_as_nan(
+    plain: RunDir, tmp_path: Path, grok: Grok
+) -> None:
+    run = RunDir(shutil.copytree(plain.path, tmp_path / "run"))
+    run.measured_file.unlink(missing_ok=True)
+    content = torch.load(run.snapshots()[-1])
+    content["weights"]["embed"][0, 0] = torch.nan
+    torch.save(content, run.snapshots()[-1])
+    last = str(run.snapshots()[-1])
+    measured = grok("measure", last, "-m", "rank,circularity,ntk", "--json")
+    assert measured.returncode == 0
+    values = json.loads(measured.stdout, parse_constant=pytest.fail)[0]
+    assert values["alpha_req/rank_test"] is None
+    for command in (["inspect", last], ["predict", last, "1", "2"]):
+        refused = grok(*command)
+        assert refused.returncode == 1
+        assert "diverged" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert grok("measure-entropy", last).returncode == 0
+
+
+def test_elements_beyond_the_task_are_refused(plain: RunDir, grok: Grok) -> None:
+    refused = grok("predict", str(plain.path), str(10**20), "1")
+    assert refused.returncode == 2
+    assert "defined for elements from 0 to" in refused.stderr
+
+
+def test_a_damaged_measured_csv_is_named(plain: RunDir, tmp_path: Path, grok: Grok) -> None:
+    run = RunDir(shutil.copytree(plain.path, tmp_path / "run"))
+    run.measured_file.write_text("step,a\nx,1\n")
+    refused = grok("measure", str(run.path), "-m", "margin")
+    assert refused.returncode == 1
+    assert "measured.csv: damaged" in refused.stderr

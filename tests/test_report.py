@@ -127,10 +127,14 @@ def test_overall_verdict() -> None:
     assert overall(good).startswith("Reproduced: all 4 groups are compatible")
     late = [*good[:3], compared([1500] * 5, "mlp-pre")]
     assert overall(late).startswith("Not reproduced: mlp-pre not compatible")
-    swapped = [compared([6300] * 5, "off"), compared([7200] * 5, "attn-pre"), *good[2:]]
+    overlapping = [compared([6300] * 5, "off"), compared([7200] * 5, "attn-pre"), *good[2:]]
+    assert same_order(overlapping)
+    swapped = [*good[:3], compared([1100, 1200, 4000, 4100, 4200], "mlp-pre")]
     assert same_order(swapped) is False
-    assert "published order" in overall(swapped)
-    few = [*good[:3], compared([900], "mlp-pre")]
+    assert overall(swapped).endswith("but in another order.")
+    one_never = [*good[:3], compared([750, 800, 900, 1000, None], "mlp-pre")]
+    assert same_order(one_never)
+    few = [*swapped[:3], compared([4000], "mlp-pre")]
     assert overall(few).startswith("Undecided: mlp-pre")
 
 

@@ -1,7 +1,6 @@
 """`grok bench`: how fast training is on this machine."""
 
 import json
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from grok_cli.core.placement import canonical_name
 from grok_cli.errors import UsageError
+from grok_cli.sweeps.local import available_cores
 
 if TYPE_CHECKING:
     from grok_cli.bench import Report
@@ -44,9 +44,9 @@ def bench(
     """
     from grok_cli.bench import measure
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_cores()
     if threads is None:
-        threads = f"1,{cores}" if cores and cores > 1 else "1"
+        threads = f"1,{cores}" if cores > 1 else "1"
     progress = Console(stderr=True)
     report = measure(
         [_placement(name) for name in ln_type.split(",")],

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grok_cli.cli.measure import load_subject
+from grok_cli.cli.measure import subject_of
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.tasks import TASKS
-from grok_cli.errors import UsageError
+from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import RunDir, run_of_snapshot
+from grok_cli.runs.files import without_nan
 
 if TYPE_CHECKING:
     from grok_cli.diagnostics.subject import Subject
@@ -36,8 +37,7 @@ class Findings:
         accuracy, loss: of "train" and "test" rows.
         phase: by the thresholds of core/phases.py, from these accuracies alone.
         restricted_loss, excluded_loss, keys: Nanda et al. 2023; keys are (frequency, share of the
-            answer's waves in the logits). None and [] where the task's answers are not equally
-            frequent.
+            answer's waves in the logits). None and [] where the task is not a + b or a - b mod p.
         attention: per layer and head, the mean weight of a, b and = at the last query position.
         entropy, out_rank: attention entropy and effective rank of attention's output, per layer.
         rank, effective_rank: of the residual stream before the unembedding, over test rows.
@@ -77,7 +77,9 @@ def inspect_network(
         draw_network(subject).savefig(plot, dpi=150)
     if as_json:
         typer.echo(
-            json.dumps({"snapshot": str(loaded.path), "step": loaded.step, **asdict(findings)})
+            json.dumps(
+                without_nan({"snapshot": str(loaded.path), "step": loaded.step, **asdict(findings)})
+            )
         )
     else:
         _print(Console(highlight=False), loaded, findings)
@@ -93,13 +95,14 @@ def predict(
     import torch
 
     loaded, subject = _load(snapshot)
-    data = subject.dataset
-    row = (data.tokens[:, :2] == torch.tensor([a, b])).all(dim=1).nonzero().flatten()
-    if not len(row):
+    data, task = subject.dataset, TASKS[loaded.config.data.task]
+    if (a, b) not in task.pairs(data.p):
+        no_zero = task.divides and not task.zero_divisor_ok
         raise UsageError(
-            f"{a} {b}: the task '{loaded.config.data.task}' is defined for elements from 0 to "
-            f"{data.p - 1}" + (", b not 0" if TASKS[loaded.config.data.task].divides else "")
+            f"{a} {b}: the task '{task.name}' is defined for elements from 0 to {data.p - 1}"
+            + (", b not 0" if no_zero else "")
         )
+    row = (data.tokens[:, :2] == torch.tensor([a, b])).all(dim=1).nonzero().flatten()
     logits = subject.logits("all")[row[0]].double() * subject.model.loss_scale
     top = logits.softmax(dim=0).topk(2)
     result = {
@@ -144,7 +147,7 @@ def find(subject: "Subject") -> Findings:
     phases = Phases()
     phases.see_train(0, accuracy["train"])
     phases.see_test(0, accuracy["test"])
-    waves = answer_waves(subject.logits("all"), subject.labels("all"), subject.dataset.p)
+    waves = answer_waves(subject)
     restricted, excluded, keys = None, None, []
     if waves is not None:
         restricted = restricted_loss(waves, scale)
@@ -176,7 +179,11 @@ def _load(path: Path) -> "tuple[Snapshot, Subject]":
         if not snapshots:
             raise UsageError(f"{path}: no snapshot there; `grok runs` lists runs")
         path = snapshots[-1]
-    return load_snapshot(path), load_subject(path, run_of_snapshot(path))
+    loaded = load_snapshot(path)
+    subject = subject_of(loaded)
+    if not subject.is_finite:
+        raise GrokError(f"{path}: the run diverged, weights are not finite; take an earlier one")
+    return loaded, subject
 
 
 def _print(console: Console, snapshot: "Snapshot", found: Findings) -> None:

@@ -1,6 +1,7 @@
 """`grok measure`: any diagnostic, from snapshots."""
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,12 +12,15 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.diagnostics.registry import DIAGNOSTICS, NoInitialModelError
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import RunDir, find_snapshots, run_of_snapshot
+from grok_cli.runs.files import without_nan
 
 if TYPE_CHECKING:
+    from grok_cli.core.model import Transformer
     from grok_cli.diagnostics.subject import Subject
+    from grok_cli.runs.checkpoints import Snapshot
 
 STEP_WIDTH = 12  # of a column in the table
 
@@ -47,6 +51,8 @@ def measure(
     figures read along with metrics.csv.
     """
     if list_all:
+        if paths or metrics or as_json:
+            raise UsageError("--list: explains all diagnostics; leave the rest out")
         explain()
         return
     names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
@@ -57,60 +63,70 @@ def measure(
     DIAGNOSTICS.check(names)
     records = measure_snapshots(find_snapshots(paths), names)
     if as_json:
-        typer.echo(json.dumps(records, indent=2))
+        typer.echo(json.dumps(without_nan(records), indent=2))
     else:
         _print(Console(highlight=False), records)
 
 
 def measure_snapshots(files: list[Path], names: list[str]) -> list[dict[str, object]]:
-    """The metrics of each snapshot, also added to its run's measured.csv."""
+    """The metrics of each snapshot, also added to its run's measured.csv; nan where its weights
+    are not finite."""
+    from grok_cli.runs.checkpoints import load_snapshot
     from grok_cli.runs.measured import add_measured
 
     records: list[dict[str, object]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=len(files))
         reference: dict[str, object] = {}
+        initial: Transformer | None = None
         run: RunDir | None = None
         for file in files:
+            snapshot = load_snapshot(file)
             if run is None or (run_of_snapshot(file) or RunDir("")).path != run.path:
                 run, reference = run_of_snapshot(file), {}
-            step, values = _measure_one(file, run, names, reference)
+                initial = _initial_model(run)
+            values = _measure_one(subject_of(snapshot, initial, reference), file, names)
             if run is not None:
-                add_measured(run.measured_file, {step: values})
-            records.append({"snapshot": str(file), "step": step, **values})
+                add_measured(run.measured_file, {snapshot.step: values})
+            records.append({"snapshot": str(file), "step": snapshot.step, **values})
             progress.advance(task)
     return records
 
 
-def _measure_one(
-    file: Path, run: RunDir | None, names: Iterable[str], reference: dict[str, object]
-) -> tuple[int, dict[str, float]]:
-    from grok_cli.runs.checkpoints import load_snapshot
-
-    subject, step = load_subject(file, run, reference), load_snapshot(file).step
+def _measure_one(subject: "Subject", file: Path, names: Iterable[str]) -> dict[str, float]:
     values: dict[str, float] = {}
     for name in names:
+        diagnostic = DIAGNOSTICS[name]
+        if not subject.is_finite:
+            values |= dict.fromkeys(diagnostic.columns(subject.config), math.nan)
+            continue
         try:
-            values |= DIAGNOSTICS[name].measure(subject)
-        except ValueError as error:  # no initial model to measure the distance from
+            values |= diagnostic.measure(subject)
+        except NoInitialModelError as error:
             raise UsageError(f"{file}: {error}") from None
-    return step, values
+    return values
 
 
-def load_subject(
-    file: Path, run: RunDir | None = None, reference: dict[str, object] | None = None
+def subject_of(
+    snapshot: "Snapshot",
+    initial: "Transformer | None" = None,
+    reference: dict[str, object] | None = None,
 ) -> "Subject":
-    """What diagnostics look at, from a snapshot; the initial model is the run's at step 0."""
+    """What diagnostics look at, from a snapshot; `Subject` explains the arguments."""
     from grok_cli.diagnostics.subject import Subject
+
+    dataset = snapshot.dataset()
+    return Subject(snapshot.model(dataset.vocab), dataset, initial, reference)
+
+
+def _initial_model(run: RunDir | None) -> "Transformer | None":
+    """The run's model at step 0; None if it is not there."""
     from grok_cli.runs.checkpoints import load_snapshot
 
-    snapshot = load_snapshot(file)
-    dataset = snapshot.dataset()
-    model = snapshot.model(dataset.vocab)
-    initial = None
-    if run is not None and run.snapshot_file(0).exists():
-        initial = load_snapshot(run.snapshot_file(0)).model(dataset.vocab)
-    return Subject(model, dataset, initial, reference)
+    if run is None or not run.snapshot_file(0).exists():
+        return None
+    snapshot = load_snapshot(run.snapshot_file(0))
+    return snapshot.model(snapshot.dataset().vocab)
 
 
 def explain() -> None:

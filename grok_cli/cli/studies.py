@@ -1,5 +1,6 @@
 """`grok studies`: the experiments that come with the program, and how far each is here."""
 
+import difflib
 import json
 import socket
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from grok_cli.runs.directory import DONE, RunDir, find_runs
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.local import available_cores, share_cores
 from grok_cli.sweeps.plan import measured_speed, plan_runs, steps_left
-from grok_cli.sweeps.specfile import STUDIES, find_spec, read_spec
+from grok_cli.sweeps.specfile import STUDIES, read_spec
 
 app = typer.Typer(
     help="List the experiments that come with the program; `grok sweep NAME` runs one.",
@@ -116,8 +117,12 @@ def find_study(name: str) -> Path:
     Raises:
         UsageError: there is none of that name.
     """
-    file = STUDIES / f"{name}.yaml"
-    return file if file.is_file() else find_spec(name)
+    known = [file.stem for file in STUDIES.glob("*.yaml")]
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else "`grok studies` lists them"
+        raise UsageError(f"{name} is no study; {hint}")
+    return STUDIES / f"{name}.yaml"
 
 
 def look(file: Path, runs_dir: Path, paces: Mapping[str, float]) -> Study:
@@ -164,10 +169,9 @@ def pace(settings: Mapping[str, Any]) -> str:
 def _host(run: RunDir) -> str | None:
     """The machine that trained a run last; None if that is not known."""
     try:
-        sessions = json.loads(run.environment_file.read_text())
-    except FileNotFoundError:
+        return str(json.loads(run.environment_file.read_text())[-1]["host"])
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    return str(sessions[-1]["host"])
 
 
 def _table(found: Sequence[Study]) -> Table:

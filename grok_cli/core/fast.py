@@ -109,6 +109,7 @@ class FastEngine:
 
 
 @torch.no_grad()
+@one_thread()
 def initial_logits(
     model: Transformer, dataset: Dataset, chunk: int
 ) -> Float[Tensor, "rows vocab"] | None:

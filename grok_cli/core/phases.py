@@ -6,8 +6,8 @@ Sustained:   first of a row of such evaluations that spans at least 500 steps.
 Collapsed:   first evaluation after sustained generalisation with test accuracy below 0.9.
 Delay:       steps from memorised to generalised.
 
-Steps are those of the metrics' rows: training accuracy is taken before the update of its step,
-test accuracy after it.
+Steps are those of the metrics' rows: training accuracy is taken before the update of its step, over
+the rows of that step (with `train.batch_size` a mini-batch), test accuracy after it.
 """
 
 from dataclasses import asdict, dataclass

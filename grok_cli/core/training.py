@@ -202,9 +202,10 @@ class Trainer:
                 row["test/accuracy"] = score.correct.double() / len(self.dataset.test)
 
             # Once in a while: diagnostics, at the new weights.
-            for measurement in measurements:
-                if step == 1 or step % measurement.every == 0:
-                    previous = dict(zip(self.model.trainable(), before, strict=True))
+            due = [m for m in measurements if step == 1 or step % m.every == 0]
+            if due and is_finite(*to_numbers([row])):
+                previous = dict(zip(self.model.trainable(), before, strict=True))
+                for measurement in due:
                     row |= measurement.measure(self.model, self.dataset, previous)
             pending.append(row)
 

@@ -85,6 +85,10 @@ class UnknownDiagnosticError(UsageError):
         super().__init__(f"unknown diagnostic '{name}'{hint}; expected one of {', '.join(known)}")
 
 
+class NoInitialModelError(UsageError):
+    """A diagnostic measures the distance from step 0, and the model at step 0 is not known."""
+
+
 class Registry(Mapping[str, Diagnostic]):
     """Diagnostics by name, each imported on first use."""
 
@@ -111,7 +115,7 @@ class Registry(Mapping[str, Diagnostic]):
 
         Raises:
             UnknownDiagnosticError: there is none; the message names the nearest.
-            TypeError: an entry point does not lead to a diagnostic of its name.
+            UsageError: an entry point does not lead to a diagnostic of its name.
         """
         self.check([name])
         if name in self._modules:
@@ -119,11 +123,17 @@ class Registry(Mapping[str, Diagnostic]):
             found = [v for v in vars(import_module(module)).values() if isinstance(v, Diagnostic)]
         else:
             module = self._plugins[name].value
-            loaded = self._plugins[name].load()
+            try:
+                loaded = self._plugins[name].load()
+            except (ImportError, AttributeError) as error:
+                raise UsageError(
+                    f"diagnostic '{name}' of another package ({module}) cannot be imported: "
+                    f"{error}; mend or remove that package"
+                ) from None
             found = [loaded] if isinstance(loaded, Diagnostic) else []
         matching = [d for d in found if d.name == name]
         if not matching:
-            raise TypeError(
+            raise UsageError(
                 f"{module} was expected to hold a function under @diagnostic('{name}', ...)"
             )
         return matching[0]

@@ -14,10 +14,12 @@ def gram_spectrum(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
     """Eigenvalues of C = x^T x, largest first, in x's type and by the published arithmetic.
 
     That is sqrt(|eigenvalues of C C^T|). It equals the eigenvalues of C, but for a floor of about
-    sqrt(machine epsilon) times the largest: 3e-4 of it in float32.
+    sqrt(machine epsilon) times the largest: 3e-4 of it in float32. nan if C is not finite.
     Source: code of arXiv 2602.06702.
     """
     c = x.mT @ x
+    if not bool(c.isfinite().all()):
+        return torch.full_like(c[0], torch.nan)
     spectrum: Tensor = torch.linalg.eigvalsh(c @ c.mT).abs().sqrt().flip(-1)
     return spectrum
 

@@ -12,6 +12,7 @@ from grok_cli.core.config import ModelConfig
 from grok_cli.core.data import Dataset
 from grok_cli.core.model import Trace, Transformer
 from grok_cli.diagnostics.forward import Watch
+from grok_cli.diagnostics.registry import NoInitialModelError
 
 Kept = TypeVar("Kept")
 
@@ -47,6 +48,11 @@ class Subject:
         return self.model.config
 
     @cached_property
+    def is_finite(self) -> bool:
+        """Whether all weights are finite; where they are not, there is nothing to measure."""
+        return all(bool(weight.isfinite().all()) for weight in self.model.state_dict().values())
+
+    @cached_property
     def trace(self) -> Trace:
         """One forward pass over all pairs, rows in the data set's order."""
         with torch.no_grad():
@@ -56,11 +62,11 @@ class Subject:
         """`compute` of the initial model, computed once a run.
 
         Raises:
-            ValueError: the initial model is not known.
+            NoInitialModelError: the initial model is not known.
         """
         if name not in self.reference:
             if self.initial is None:
-                raise ValueError(
+                raise NoInitialModelError(
                     f"diagnostic '{name}' measures the distance from step 0; expected the model "
                     "at step 0 (a run's snapshot step_000000.pt)"
                 )

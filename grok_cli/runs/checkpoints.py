@@ -74,6 +74,8 @@ def load_snapshot(path: Path) -> Snapshot:
         config = Config.model_validate(content["config"])
     except ValidationError as error:
         raise CheckpointError(f"{path}: its configuration is not valid: {explain(error)}") from None
+    if not isinstance(content["step"], int) or not isinstance(content["weights"], dict):
+        raise CheckpointError(f"{path}: damaged: its step is no number, or its weights no weights")
     return Snapshot(path, content["step"], config, content["weights"])
 
 
@@ -91,7 +93,7 @@ def load_tensors(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(
-            f"{path}: holds objects other than tensors, which could run code; refused"
+            f"{path}: damaged, or holds objects other than tensors, which could run code; refused"
         ) from None
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile):
         raise CheckpointError(f"{path}: damaged, or not a PyTorch file") from None

@@ -1,6 +1,7 @@
 """Files that are whole or absent, whenever the process is killed."""
 
 import json
+import math
 import os
 import uuid
 from collections.abc import Callable
@@ -34,6 +35,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace the text of `path` atomically."""
     write_bytes(path, text.encode())
+
+
+def without_nan(value: Any) -> Any:
+    """The same, with None for numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -9,20 +9,30 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from grok_cli.errors import GrokError
 from grok_cli.runs.files import write_text
 
 Series = dict[int, dict[str, float]]  # step -> metric -> value
 
 
 def read_measured(file: Path) -> Series:
-    """The values in a measured.csv; {} if there is none."""
+    """The values in a measured.csv; {} if there is none.
+
+    Raises:
+        GrokError: it is damaged.
+    """
     if not file.exists():
         return {}
-    with file.open(newline="") as stream:
-        return {
-            int(row.pop("step")): {name: float(text) for name, text in row.items() if text}
-            for row in csv.DictReader(stream)
-        }
+    try:
+        with file.open(newline="") as stream:
+            return {
+                int(row.pop("step")): {name: float(text) for name, text in row.items() if text}
+                for row in csv.DictReader(stream)
+            }
+    except (ValueError, TypeError, KeyError):
+        raise GrokError(
+            f"{file}: damaged; delete it, and measure again with `grok measure`"
+        ) from None
 
 
 def add_measured(file: Path, new: Mapping[int, Mapping[str, float]]) -> None:

@@ -42,7 +42,7 @@ def test_heads_attend_to_one_token_each(subject: Subject) -> None:
 
 
 def test_key_frequencies_are_those_built_in(subject: Subject) -> None:
-    waves = answer_waves(subject.logits("all"), subject.labels("all"), P)
+    waves = answer_waves(subject)
     assert waves is not None
     assert sorted(waves.keys.tolist()) == list(CLOCK_FREQUENCIES)
     embedded = subject.model.embed[:P].detach()

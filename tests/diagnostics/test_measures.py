@@ -188,9 +188,11 @@ def test_spec_loss_reads_directions_only_and_no_norm() -> None:
     assert values["train/spec_loss"] == pytest.approx(float(expected.detach()))
 
 
-def test_answer_waves_need_equally_frequent_answers() -> None:
-    subject = small_subject(p=7, task="multiply")
-    assert answer_waves(subject.logits("all"), subject.labels("all"), 7) is None
+@pytest.mark.parametrize("task", ["multiply", "divide", "parity"])
+def test_waves_of_the_answer_are_those_of_sums_and_differences_only(task: str) -> None:
+    assert answer_waves(small_subject(p=7, task="subtract")) is not None
+    subject = small_subject(p=7, task=task)
+    assert answer_waves(subject) is None
     values = DIAGNOSTICS["progress"].measure(subject)
     assert list(values) == DIAGNOSTICS["progress"].columns(subject.config)
     assert all(math.isnan(value) for value in values.values())

@@ -65,15 +65,15 @@ def measure_layers(subject: Subject, split: str = "all") -> list[LayerAttention]
     ]
 
 
-def prefix(layer: int) -> str:
+def prefix(group: str, layer: int) -> str:
     """The first layer has the published names; deeper ones name their layer."""
-    return f"attention/layer{layer}" if layer else "attention"
+    return f"{group}/layer{layer}" if layer else group
 
 
 def columns(config: ModelConfig) -> list[str]:
     heads = range(config.n_heads)
     return [
-        f"{prefix(layer)}/{metric}"
+        f"{prefix('attention', layer)}/{metric}"
         for layer in range(config.n_layers)
         for metric in [
             "attn_score_entropy",
@@ -98,7 +98,7 @@ def columns(config: ModelConfig) -> list[str]:
 def attention(subject: Subject) -> dict[str, float]:
     values: dict[str, float] = {}
     for layer, measured in enumerate(measure_layers(subject)):
-        start = prefix(layer)
+        start = prefix("attention", layer)
         values[f"{start}/attn_score_entropy"] = measured.score_entropy
         values[f"{start}/attn_out_eff_rank"] = measured.out_effective_rank
         values[f"{start}/answer_entropy"] = measured.answer_entropy

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from grok_cli.core.config import ModelConfig
 from grok_cli.core.model import Attention, Block
+from grok_cli.diagnostics.measures.attention import prefix
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject
 
@@ -32,13 +33,12 @@ def mean_pairwise_cosine(matrices: Float[Tensor, "head n m"]) -> float:
     return float(torch.stack(cosines).mean()) if cosines else float("nan")
 
 
-def prefix(layer: int) -> str:
-    """The first layer goes without its number, as in the attention metrics."""
-    return f"heads/layer{layer}" if layer else "heads"
-
-
 def columns(config: ModelConfig) -> list[str]:
-    return [f"{prefix(layer)}/{c}_cosine" for layer in range(config.n_layers) for c in ("qk", "ov")]
+    return [
+        f"{prefix('heads', layer)}/{c}_cosine"
+        for layer in range(config.n_layers)
+        for c in ("qk", "ov")
+    ]
 
 
 @diagnostic(
@@ -54,5 +54,5 @@ def heads(subject: Subject) -> dict[str, float]:
     for layer, block in enumerate(subject.model.blocks):
         assert isinstance(block, Block)
         for name, matrices in circuits(block.attn).items():
-            values[f"{prefix(layer)}/{name}_cosine"] = mean_pairwise_cosine(matrices)
+            values[f"{prefix('heads', layer)}/{name}_cosine"] = mean_pairwise_cosine(matrices)
     return values

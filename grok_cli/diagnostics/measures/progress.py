@@ -21,6 +21,8 @@ class AnswerWaves:
     cos(w (a + b)), sin(w (a + b)) of Nanda et al. 2023. Rows are pairs; each answer is that of
     equally many, so that the mean over those is the projection.
 
+    Waves of y are a network's mechanism where it adds or subtracts; elsewhere they mean nothing.
+
     Attributes:
         by_answer: mean of the logits over the rows of each answer.
         share: share of frequencies 1, ..., p // 2 in the variance of `by_answer`.
@@ -37,17 +39,16 @@ class AnswerWaves:
         return only(self.by_answer, self.keys)
 
 
-def answer_waves(
-    logits: Float[Tensor, "batch vocab"], labels: Int[Tensor, " batch"], p: int
-) -> AnswerWaves | None:
-    """The waves of the answer in the logits of all rows; None if answers 0 ... p - 1 are not
-    equally frequent, as in tasks that are no group operation."""
-    counts = labels.bincount(minlength=p)
-    if len(counts) != p or bool((counts != counts[0]).any()):
+def answer_waves(subject: Subject) -> AnswerWaves | None:
+    """The waves of the answer in the logits of all rows; None if the task is not a + b or a - b
+    mod p."""
+    p, labels, logits = subject.dataset.p, subject.labels("all"), subject.logits("all")
+    a, b, _ = subject.dataset.tokens.unbind(1)
+    if not any(torch.equal(labels, answer % p) for answer in (a + b, a - b)):
         return None
     # A constant added to a row's logits changes nothing, and may dwarf the rest.
     centred = logits.double() - logits.double().mean(dim=1, keepdim=True)
-    by_answer = centred.new_zeros(p, logits.shape[1]).index_add_(0, labels, centred) / counts[0]
+    by_answer = centred.new_zeros(p, logits.shape[1]).index_add_(0, labels, centred) / p
     share = shares(by_answer)
     return AnswerWaves(by_answer, share, key_frequencies(share))
 
@@ -88,13 +89,13 @@ def excluded_loss(
     formula="key frequencies: the fewest that hold 95 % of the waves cos(w y), sin(w y) of the "
     "answer y in the logits. Restricted (trig) loss: over all pairs, with the logits' mean and key "
     "waves alone. Excluded loss: over training pairs, without the key waves. key_variance: share "
-    "of the key waves in the logits' variance over pairs. nan where the answers 0 ... p - 1 are "
-    "not equally frequent",
+    "of the key waves in the logits' variance over pairs. nan where the task is not a + b or a - b "
+    "mod p",
     source="Nanda et al. 2023, arXiv 2301.05217",
 )
 def progress(subject: Subject) -> dict[str, float]:
     logits, scale = subject.logits("all"), subject.model.loss_scale
-    waves = answer_waves(logits, subject.labels("all"), subject.dataset.p)
+    waves = answer_waves(subject)
     if waves is None:
         return dict.fromkeys(
             (f"progress/{m}_loss" for m in ("restricted", "excluded")), math.nan
