@@ -14,7 +14,7 @@ from typing import Any
 
 PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
-PATIENCE = 300.0  # seconds until something must have happened
+PATIENCE = 600.0  # seconds until something must have happened
 MAX_ARRAY_SIZE = 2
 
 # cred_expire: a requeued job starts again only when its old credential has expired.

@@ -139,7 +139,28 @@ def test_missing_extra_is_named_with_the_command(
     assert f"pipx inject grok-cli {module}" in str(caught.value)
 
 
-def test_flag_of_another_executor_ends_the_command(grok: Callable[..., Any]) -> None:
-    result = grok("sweep", "--partition", "gpu", "--dry-run")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--partition", "gpu"], "--partition: an option of --executor slurm, not of local"),
+        (["--detach"], "--detach: needs --executor slurm"),
+        (["--status", "--dry-run"], "--status and --dry-run: choose one"),
+        (["--executor", "slurm", "--cancel", "--json"], "--json and --fail-fast have no meaning"),
+    ],
+)
+def test_flags_that_do_not_fit_end_the_command(
+    flags: list[str], message: str, grok: Callable[..., Any]
+) -> None:
+    result = grok("sweep", *flags)
     assert result.returncode == 2
-    assert "--partition: an option of --executor slurm, not of local" in result.stderr
+    assert message in result.stderr
+
+
+def test_status_of_local_runs(grok: Callable[..., Any], tmp_path: Path) -> None:
+    result = grok("sweep", "--status", "--seeds", "2", "--grid", "model.ln_type=pre")
+    assert result.returncode == 0, result.stderr
+    first, _, last = result.stdout.splitlines()
+    assert first.startswith("new          runs/add-pre-s456-")
+    assert "step 0/10000" in first
+    assert last == "2 runs: 2 new"
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """What the Slurm executor makes of what the queue says. The queue here is scripted; a real one is
 in test_slurm.py."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 pytest.importorskip("submitit", reason="needs the extra [slurm]")
 
 from grok_cli.runs.claim import Claim
-from grok_cli.runs.directory import RunDir, create_run
+from grok_cli.runs.directory import create_run, find_runs
 from grok_cli.sweeps.executor import Change, Job
 from grok_cli.sweeps.executors import SlurmOptions
 from grok_cli.sweeps.slurm import executor as module
@@ -269,6 +270,31 @@ def test_batches_of_finished_runs_are_deleted(slurm: ScriptedSlurm, tmp_path: Pa
     assert list(Batch.all(tmp_path / ".slurm")) == []
 
 
+def test_driver_that_dies_behind_sbatch_leaves_jobs_that_the_next_one_finds(
+    slurm: ScriptedSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*arguments: Any) -> None:
+        slurm.submit(*arguments)
+        raise KeyboardInterrupt
+
+    jobs = make_jobs(tmp_path, 2)
+    monkeypatch.setattr(module, "submit_batch", die)
+    with pytest.raises(KeyboardInterrupt):
+        SlurmExecutor(SlurmOptions(), tmp_path).submit(jobs)
+    assert SlurmExecutor(SlurmOptions(), tmp_path).attach(jobs) == jobs
+
+
+def test_sbatch_does_not_inherit_the_job_that_a_driver_runs_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_CPUS_PER_TASK", "SLURM_CONF", "SBATCH_ACCOUNT"):
+        monkeypatch.setenv(name, "1")
+    with queue.outside_any_job():
+        left = {name for name in os.environ if name.startswith(("SLURM", "SBATCH"))}
+    assert left == {"SLURM_CONF", "SBATCH_ACCOUNT"}
+    assert os.environ["SLURM_CPUS_PER_TASK"] == "1"
+
+
 def test_no_slurm_here_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue.shutil, "which", lambda name: None)
     with pytest.raises(SlurmError, match="no squeue here; type the command on a login node"):
@@ -276,9 +302,6 @@ def test_no_slurm_here_is_one_message(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_find_runs_does_not_see_the_bookkeeping(slurm: ScriptedSlurm, tmp_path: Path) -> None:
-    from grok_cli.runs.directory import find_runs
-
     jobs = make_jobs(tmp_path, 2)
     SlurmExecutor(SlurmOptions(), tmp_path).submit(jobs)
     assert [run.path for run in find_runs(tmp_path)] == [job.run.path for job in jobs]
-    assert isinstance(jobs[0].run, RunDir)

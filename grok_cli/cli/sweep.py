@@ -112,6 +112,8 @@ def sweep(
         raise UsageError(f"{' and '.join(actions)}: choose one")
     if (detach or cancel) and not slurm:
         raise UsageError(f"{actions[0]}: needs --executor slurm; runs elsewhere end with `grok`")
+    if (detach or cancel) and (as_json or fail_fast):
+        raise UsageError(f"{actions[0]}: --json and --fail-fast have no meaning with it")
     if dry_run:
         workers = None
         if isinstance(options, LocalOptions):

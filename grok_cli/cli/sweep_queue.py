@@ -31,11 +31,17 @@ def print_status(
     """A line a run: how far it is and, on a Slurm cluster, its job in the queue."""
     jobs = [job_of(planned) for planned in runs if planned.run.exists()]
     tasks = {} if executor is None else executor.where(jobs)
+    training = {
+        tasks[planned.run.path].id
+        for planned, summary in zip(runs, summaries, strict=True)
+        if summary["status"] == "running" and planned.run.path in tasks
+    }
     rows: list[dict[str, Any]] = []
     for planned, summary in zip(runs, summaries, strict=True):
         state, task = summary["status"], tasks.get(planned.run.path)
         if task is not None and state not in (*DONE, "running"):
-            state = "queued" if task.waits() else "starting"
+            # A task that trains another run comes to this one later.
+            state = "queued" if task.waits() or task.id in training else "starting"
         rows.append(
             {
                 "path": str(planned.run.path),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -69,7 +70,8 @@ def train(
     if outcome.status == "diverged":
         raise GrokError(f"{run.path} diverged: {outcome.message}")
     if outcome.status == "interrupted":
-        typer.echo(f"interrupted; go on with: grok train --resume {run.path}", err=True)
+        path = shlex.quote(str(run.path))
+        typer.echo(f"interrupted; go on with: grok train --resume {path}", err=True)
     raise typer.Exit(EXIT_CODES[outcome.status])
 
 

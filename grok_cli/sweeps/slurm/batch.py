@@ -9,6 +9,7 @@ A record has one writer, the task that trains the run, and is whole or absent.
 """
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -51,7 +52,8 @@ class Batch:
         """Write down a new batch. Folders are in order of their age; names are used once."""
         now = datetime.now(timezone.utc)
         token = f"{now:%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex[:6]}"
-        batch = cls(root / token, f"grok-{title}-{token}", tasks)
+        plain = re.sub(r"[^\w.-]+", "-", title)
+        batch = cls(root / token, f"grok-{plain}-{token}", tasks)
         (batch.folder / "runs").mkdir(parents=True)
         batch.submitit.mkdir()
         content = {"job_name": batch.job_name, "tasks": batch.tasks}

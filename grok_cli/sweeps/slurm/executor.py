@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grok_cli.runs.claim import Claim, ClaimedError
 from grok_cli.runs.directory import DONE, RunDir
+from grok_cli.sweeps.drive import last_lines
 from grok_cli.sweeps.executor import Change, Job
 from grok_cli.sweeps.executors import SlurmOptions
 from grok_cli.sweeps.slurm.batch import Batch, Records
@@ -115,8 +116,9 @@ class SlurmExecutor:
     def stop(self) -> None:
         self.waiting.clear()
         self._stopped_at = time.monotonic()
-        self._polled = self._next_look = 0.0
-        self._look_at_queue()
+        self._polled = 0.0
+        if self._places:
+            self._tell_to_stop()
 
     def kill(self) -> None:
         self.waiting.clear()
@@ -250,8 +252,9 @@ class SlurmExecutor:
         ending = place.batch.ending(place.name) if place.name in records.ended else None
         if ending is not None and (gone or ending.exit_code != INTERRUPTED):
             del self._places[job.run.path]
-            first = [Change(job, "started")] if place.starts < 0 else []
-            return [*first, Change(job, "ended", ending.exit_code, ending.reason)]
+            news = [Change(job, "ended", ending.exit_code, ending.reason)]
+            unseen = place.starts < 0 and ending.exit_code != INTERRUPTED
+            return [Change(job, "started"), *news] if unseen else news
         if gone:
             return self._lost(place, task)
         requeued = Change(job, "requeued", reason="Slurm requeued its job")
@@ -276,10 +279,13 @@ class SlurmExecutor:
         first = [Change(job, "started")] if place.starts < 0 else []
         if state in TAKEN and self._stopped_at is None:
             self.waiting.append(job)
-            reason = f"{name} lost its node ({state})"
-            return [Change(job, "requeued", reason=reason)] if place.running else []
-        log = place.batch.submitit / f"{task.id}_0_log.out" if task else place.batch.submitit
-        return [*first, Change(job, "ended", 1, f"{name} ended as {state}; see {log}")]
+            taken = Change(job, "requeued", reason=f"{name} lost its node ({state})")
+            return [taken] if place.running else []
+        reason = f"{name} is {state}"
+        if task is not None:
+            log = place.batch.submitit / f"{task.id}_0_log.out"
+            reason += "".join(f": {line}" for line in last_lines(log, 1)) + f"; see {log}"
+        return [*first, Change(job, "ended", 1, reason)]
 
     def _tell_to_stop(self) -> None:
         """Cancel what waits; have what runs save and end.

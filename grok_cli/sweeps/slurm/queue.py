@@ -1,6 +1,5 @@
 """Slurm's commands: what is in the queue, what the cluster allows, and cancelling."""
 
-import getpass
 import os
 import re
 import shutil
@@ -71,9 +70,7 @@ class Queue:
         """
         now = time.monotonic()
         columns = "%F|%K|%T|%r|%N|%j"
-        text = _slurm(
-            "squeue", f"--user={getpass.getuser()}", "-h", "-r", "-t", "all", "-o", columns
-        )
+        text = _slurm("squeue", f"--user={os.getuid()}", "-h", "-r", "-t", "all", "-o", columns)
         tasks = {}
         for line in text.splitlines():
             number, index, state, reason, node, name = line.split("|", 5)
@@ -103,7 +100,7 @@ def cancel(ids: Sequence[str], signal: str | None = None) -> None:
     options = [f"--signal={signal}"] if signal else []
     for start in range(0, len(ids), IDS_AT_A_TIME):
         command = ["scancel", *options, *ids[start : start + IDS_AT_A_TIME]]
-        subprocess.run(command, capture_output=True, check=False)
+        subprocess.run(command, capture_output=True, check=False, start_new_session=True)
 
 
 @contextmanager
@@ -132,7 +129,12 @@ def _slurm(*command: str) -> str:
         )
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=True
+            command,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+            check=True,
+            start_new_session=True,  # Ctrl-C is for this process
         ).stdout
     except subprocess.TimeoutExpired:
         raise NoAnswerError(f"{command[0]}: no answer; try again later") from None

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from grok_cli.sweeps.executor import Job
 from grok_cli.sweeps.executors import SlurmOptions, slurm_minutes
 from grok_cli.sweeps.slurm.batch import Batch
 from grok_cli.sweeps.slurm.queue import NoAnswerError, SlurmError, outside_any_job
+from grok_cli.sweeps.slurm.signals import blocked
 from grok_cli.sweeps.slurm.task import ArrayTask
 
 SIGNAL_SECONDS = 90  # before the time limit, and up to a minute earlier, runs are told to save
@@ -53,8 +55,9 @@ def submit_batch(batch: Batch, groups: Sequence[Sequence[Job]], options: SlurmOp
         additional_parameters={"requeue": True, **_given(options)},
     )
     try:
-        # submitit prints what it raises.
-        with outside_any_job(), contextlib.redirect_stderr(io.StringIO()):
+        # Ctrl-C is for this process, not for sbatch; and submitit prints what it raises.
+        silence = contextlib.redirect_stderr(io.StringIO())
+        with outside_any_job(), blocked(signal.SIGINT), silence:
             executor.submit_array(tasks)
     except submitit.core.utils.FailedJobError as error:
         words = " ".join(str(error).split())

@@ -10,14 +10,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from grok_cli.runs.claim import EXPIRES, live_owner
 from grok_cli.sweeps.executor import Job
 from grok_cli.sweeps.slurm.batch import Batch, Ending
+from grok_cli.sweeps.slurm.signals import blocked
 from grok_cli.sweeps.worker import INTERRUPTED, release, start_worker
 
 POLL_SECONDS = 0.1
@@ -73,7 +72,7 @@ class ArrayTask:
         batch.record_start(job.run.path.name, int(os.environ.get("SLURM_RESTART_COUNT", 0)))
         self._await_claim(job, orders)
         try:
-            with _blocked(signal.SIGUSR2):  # would end the worker, which Slurm signals, too
+            with blocked(signal.SIGUSR2):  # would end the worker, which Slurm signals, too
                 process = start_worker(job, self.threads)
         except OSError as error:
             return Ending(None, f"cannot start a worker: {error}")
@@ -111,13 +110,3 @@ def _requeue() -> str:
     command = ["scontrol", "requeue", task]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return (result.stderr.strip() or "scontrol failed") if result.returncode else ""
-
-
-@contextmanager
-def _blocked(number: signal.Signals) -> Iterator[None]:
-    """Block a signal here, and so in a process that is started meanwhile, which inherits that."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
