@@ -79,7 +79,9 @@ def two_nodes(scratch: Path) -> Iterator[TwoNodes]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RAY_TMPDIR", folder)
             patch.setenv("TMPDIR", str(scratch))
-            patch.setenv("RAY_worker_register_timeout_seconds", "600")  # 60 are few if it is busy
+            # Other tests may run beside these: Ray would give up after 60 s, and give way to them.
+            patch.setenv("RAY_worker_register_timeout_seconds", "600")
+            patch.setenv("RAY_worker_niceness", "0")
             cluster = TwoNodes()
             try:
                 yield cluster
