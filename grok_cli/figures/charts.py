@@ -103,7 +103,7 @@ def curve_chart(name: str, figure: Figure, measured: Measured, labels: list[str]
     for metric, band in bands:
         dashed, group = metric != present[0], labels.index(band.label)
         lines.append(_line(band, x, y, group, dashed, group / len(labels)))
-        series.append(_series(band, metric, group))
+        series.append(_series(band, x, metric, group))
     solid, *dashed_names = [metric.removesuffix("_loss") for metric in present]
     note = f"solid {solid}, dashed {dashed_names[0]}" if dashed_names else present[0]
     return Chart(
@@ -207,12 +207,20 @@ def thinned(columns: NDArray[np.int64], values: Array) -> NDArray[np.int64]:
     return np.array(sorted(kept), dtype=np.int64)
 
 
+def _drawable(band: Band, x: Scale) -> NDArray[np.bool_]:
+    """Where the curve has a finite value and the axis has the step: a log axis has no step 0."""
+    drawable: NDArray[np.bool_] = np.isfinite(x.place(band.steps))
+    for values in (band.mean, band.low, band.high):
+        drawable &= np.isfinite(values)
+    return drawable
+
+
 def _line(band: Band, x: Scale, y: Scale, group: int, dashed: bool, offset: float) -> Line:
-    known = ~np.isnan(band.mean)
+    known = _drawable(band, x)
     places = _x(x, band.steps[known])
     mean, low, high = (_y(y, values[known]) for values in (band.mean, band.low, band.high))
     columns = np.floor(places / WIDTH * COLUMNS).astype(np.int64)
-    seen = ~np.isnan(mean)
+    seen = np.isfinite(mean)
     kept = np.flatnonzero(seen)[thinned(columns[seen], mean[seen])]
     if not len(kept):
         return Line(group, dashed, "", "", [])
@@ -238,9 +246,9 @@ def _area(places: Array, columns: NDArray[np.int64], low: Array, high: Array) ->
     return "M" + "L".join(there + back) + "Z"
 
 
-def _series(band: Band, metric: str, group: int) -> dict[str, Any]:
+def _series(band: Band, x: Scale, metric: str, group: int) -> dict[str, Any]:
     """Values on hover, of some of the measured steps."""
-    known = np.flatnonzero(~np.isnan(band.mean))
+    known = np.flatnonzero(_drawable(band, x))
     some = known[np.unique(np.geomspace(1, len(known), HOVERED).astype(int) - 1)]
     even = known[np.linspace(0, len(known) - 1, min(HOVERED, len(known))).astype(int)]
     chosen = np.union1d(some, even)  # dense at the start for a log axis, and to the end
