@@ -15,12 +15,13 @@ from grok_cli.errors import UsageError
 from grok_cli.exports.source import local_runs
 from grok_cli.exports.tables import long_tables, make_groups, metric_table
 from grok_cli.figures.bands import Band, Measured, read_paths, table_bands
-from grok_cli.figures.charts import thinned
+from grok_cli.figures.charts import curve_charts, thinned
 from grok_cli.figures.names import FIGURES, name_groups, parse_label
 from grok_cli.figures.phases import compression_points, compression_step, generalised
 from grok_cli.figures.plots import Options, draw, save
 from grok_cli.figures.scale import Scale, tick_text
 from grok_cli.figures.style import looks
+from grok_cli.figures.terminal import text_curves, text_generalisation
 from tests.groups import train_groups
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -205,6 +206,60 @@ def test_metric_that_was_not_measured_is_named_with_those_that_were(runs: Path) 
         draw("ntk", read_paths([runs]), Options())
     with pytest.raises(UsageError, match="did you mean test/loss"):
         draw("test/los", read_paths([runs]), Options())
+
+
+def measured_of(**metrics: dict[str, list[float]]) -> Measured:
+    """Metrics at steps 1, 2, ...: by the metric's name with __ for /, by group, the values."""
+    bands = {
+        name.replace("__", "/"): [
+            Band(group, np.arange(1.0, len(v) + 1), *[np.array(v)] * 3, {"456": np.array(v)})
+            for group, v in groups.items()
+        ]
+        for name, groups in metrics.items()
+    }
+    return Measured(list(bands), lambda metric: bands.get(metric, []))
+
+
+def test_group_without_a_number_is_left_out() -> None:
+    nan = float("nan")
+    measured = measured_of(test__loss={"a": [nan, nan], "b": [2.0, 1.0]}, train__loss={"a": [nan]})
+    lines = draw("loss", measured, Options()).axes[0].lines
+    assert [line.get_ydata().tolist() for line in lines if line.get_linestyle() != "None"] == [
+        [2.0, 1.0]
+    ]
+
+
+@pytest.mark.parametrize("values", [[], [float("nan")] * 2])
+def test_metric_without_a_number_is_said_to_have_none(values: list[float]) -> None:
+    measured = measured_of(progress__restricted_loss={"a": values}, test__accuracy={})
+    with pytest.raises(UsageError, match="restricted_loss: nothing measured there"):
+        draw("progress", measured, Options())
+    with pytest.raises(UsageError, match="restricted_loss: nothing measured there"):
+        text_curves(measured, FIGURES["progress"], None, None, 80)
+    assert curve_charts(measured, ["a"]) == []
+
+
+def test_table_of_empty_cells_has_no_bands() -> None:
+    frame = table(a=[None, None, None]).with_columns(pl.all().cast(pl.Float64))
+    assert table_bands(frame, "test/accuracy") == []
+
+
+def test_groups_of_the_second_metric_alone_are_drawn() -> None:
+    values = [2.0, 1.0]
+    measured = measured_of(train__spec_loss={"b": values}, train__loss={"a": values, "b": values})
+    canvas = draw("spec", measured, Options())
+    names = [text.get_text() for text in canvas.legends[0].get_texts()]
+    assert names[:2] == ["a", "b"]
+
+
+def test_generalisation_without_test_accuracy_is_refused() -> None:
+    measured = measured_of(train__loss={"a": [1.0]})
+    for show in (
+        lambda: draw("generalisation", measured, Options()),
+        lambda: text_generalisation(measured, 80),
+    ):
+        with pytest.raises(UsageError, match=r"not measured there \(test/accuracy\)"):
+            show()
 
 
 def test_every_figure_name_works_on_the_command_line_help() -> None:

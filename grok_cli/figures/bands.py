@@ -136,8 +136,44 @@ def read_paths(
     return read_runs(chosen, keys)
 
 
+def drawn_bands(
+    measured: Measured, metrics: Sequence[str], each_seed: bool = False
+) -> dict[str, list[Band]]:
+    """From each of the metrics that has any, its bands with something to draw.
+
+    Args:
+        each_seed: whether seeds are drawn by themselves, where the mean may be nan throughout.
+    """
+    found = {
+        metric: [
+            band
+            for band in measured.bands(metric)
+            if np.isfinite(band.mean).any() or (each_seed and len(band.steps))
+        ]
+        for metric in metrics
+        if metric in measured.metrics
+    }
+    return {metric: bands for metric, bands in found.items() if bands}
+
+
+def bands_to_draw(
+    measured: Measured, metrics: Sequence[str], each_seed: bool = False
+) -> dict[str, list[Band]]:
+    """`drawn_bands`, of which there must be some of the first metric.
+
+    Raises:
+        UsageError: there is none.
+    """
+    bands = drawn_bands(measured, metrics, each_seed)
+    if metrics[0] not in bands:
+        raise UsageError(
+            f"{metrics[0]}: nothing measured there; no step has a number from all seeds of a group"
+        )
+    return bands
+
+
 def table_bands(table: pl.DataFrame, metric: str) -> list[Band]:
-    """The bands of a metric in a table as `grok export-csv` writes it."""
+    """The bands of a metric in a table as `grok export-csv` writes it; none without a value."""
     steps = table[table.columns[0]].to_numpy().astype(np.float64)
     columns: dict[str, dict[str, Array]] = {}
     for name in table.columns[1:]:
@@ -145,7 +181,9 @@ def table_bands(table: pl.DataFrame, metric: str) -> list[Band]:
         if match and match["metric"] == metric:
             values = table[name].cast(pl.Float64, strict=False).to_numpy()
             columns.setdefault(match["group"], {})[match["kind"] or ""] = values
-    return [_band(label, steps, columns[label]) for label in sorted(columns, key=placement_order)]
+    labels = sorted(columns, key=placement_order)
+    bands = [_band(label, steps, columns[label]) for label in labels]
+    return [band for band in bands if len(band.steps)]
 
 
 def _band(label: str, steps: Array, kinds: dict[str, Array]) -> Band:
