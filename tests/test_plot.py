@@ -23,6 +23,7 @@ from grok_cli.figures.scale import Scale, tick_text
 from grok_cli.figures.style import looks
 from grok_cli.figures.terminal import text_curves, text_generalisation
 from tests.groups import train_groups
+from tests.written_runs import make_run
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -73,6 +74,20 @@ def test_exported_tables_give_the_same_bands_as_runs(runs: Path, tmp_path: Path)
             assert np.array_equal(band.low, other.low)
             assert np.array_equal(band.steps, other.steps)
             assert band.seeds.keys() == other.seeds.keys()
+
+
+def test_run_that_is_found_twice_counts_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", {"step": [1, 2], "train/loss": [2.0, 1.0]})
+    (band,) = read_paths([run, run.parent, run]).bands("train/loss")
+    assert list(band.seeds) == ["456"]
+
+
+def test_runs_of_one_name_and_seed_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    for place, loss in (("one", 2.0), ("two", 4.0)):
+        make_run(tmp_path / place, {"step": [1], "train/loss": [loss]})
+    (band,) = read_paths([tmp_path / "one", tmp_path / "two"]).bands("train/loss")
+    assert band.mean.tolist() == [3.0]
+    assert [Path(seed).parent.name for seed in band.seeds] == ["one", "two"]
 
 
 def test_mean_ends_where_a_seed_ends() -> None:

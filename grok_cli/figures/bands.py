@@ -5,8 +5,9 @@ figure of the CSV files is the figure of the runs.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -128,12 +129,24 @@ def read_paths(
     if files:
         return read_csv(files)
     runs = [run for path in paths for run in local_runs(path)]
-    chosen = [run for run in runs if run.files and (unfinished or run.status == "finished")]
+    chosen = _distinct(
+        [run for run in runs if run.files and (unfinished or run.status == "finished")]
+    )
     if not chosen:
         raise UsageError(
             f"{', '.join(map(str, paths))}: no finished run there; --all takes the others"
         )
     return read_runs(chosen, keys)
+
+
+def _distinct(runs: Sequence[RunData]) -> list[RunData]:
+    """Each run once, however often it was found; runs of one name are named by their paths."""
+    by_path = {run.files[0].parent.resolve(): run for run in runs}
+    count = Counter(run.name for run in by_path.values())
+    return [
+        replace(run, name=str(run.files[0].parent)) if count[run.name] > 1 else run
+        for run in by_path.values()
+    ]
 
 
 def drawn_bands(
