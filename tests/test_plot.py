@@ -23,7 +23,7 @@ from grok_cli.figures.scale import Scale, tick_text
 from grok_cli.figures.style import looks
 from grok_cli.figures.terminal import text_curves, text_generalisation
 from tests.groups import train_groups
-from tests.written_runs import make_run
+from tests.written_runs import Rows, make_run
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -88,6 +88,16 @@ def test_runs_of_one_name_and_seed_are_told_apart_by_their_paths(tmp_path: Path)
     (band,) = read_paths([tmp_path / "one", tmp_path / "two"]).bands("train/loss")
     assert band.mean.tolist() == [3.0]
     assert [Path(seed).parent.name for seed in band.seeds] == ["one", "two"]
+
+
+def test_long_table_with_two_runs_of_one_group_and_seed_is_refused(tmp_path: Path) -> None:
+    for weight_decay in (0.1, 1.0):
+        rows: Rows = {"step": [1, 2], "train/loss": [2.0, 1.0]}
+        make_run(tmp_path / "runs", rows, opt__weight_decay=weight_decay)
+    groups = make_groups(local_runs(tmp_path / "runs"), ["model.ln_type"])
+    pl.concat(list(long_tables(groups, ["train/loss"]))).write_csv(tmp_path / "long.csv")
+    with pytest.raises(UsageError, match=r"long\.csv: several values of one group, seed and step"):
+        read_paths([tmp_path / "long.csv"])
 
 
 def test_mean_ends_where_a_seed_ends() -> None:

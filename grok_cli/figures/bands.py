@@ -228,6 +228,11 @@ def _metric_tables(file: Path) -> dict[str, pl.DataFrame]:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UsageError(f"{file}: cannot be read as CSV ({error})") from None
     if set(table.columns) >= LONG:
+        if table.select("group", "seed", STEP, "metric").is_duplicated().any():
+            raise UsageError(
+                f"{file}: several values of one group, seed and step, as of an export with "
+                "--group-by a part of what varies; export without --group-by, or plot the runs"
+            )
         return {str(key[0]): _from_long(part) for key, part in table.group_by("metric")}
     metrics = [match["metric"] for name in table.columns if (match := COLUMN.fullmatch(name))]
     if not metrics or table.columns[0].lower() != STEP:
