@@ -10,7 +10,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from grok_cli.cli.app import app
 from grok_cli.errors import UsageError
 from grok_cli.exports.source import local_runs
 from grok_cli.exports.tables import long_tables, make_groups, metric_table
@@ -294,6 +296,28 @@ def test_every_figure_name_works_on_the_command_line_help() -> None:
         name.strip(" .") for name in WHAT.replace("\n", " ").partition(" or any")[0].split(",")
     ]
     assert {name for name in named if name} <= {*FIGURES, "generalisation", "compression", ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["loss", "-t", "-o", "a.png"], "--out has no effect with --terminal"),
+        (["loss", "-t", "--style", "screen"], "--style has no effect with --terminal"),
+        (["loss", "table.csv", "--all"], "--all has no effect with CSV files"),
+        (["generalization", "--y", "log"], "--y has no effect with generalisation"),
+        (["compression", "-t", "--x", "log"], "--x has no effect with compression --terminal"),
+        (["compression", "--each-seed"], "--each-seed has no effect with compression"),
+        (["loss", "--group-by", "weight_decay"], "did you mean opt.weight_decay"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").touch()
+    result = CliRunner().invoke(app, ["plot", *arguments])
+    assert isinstance(result.exception, UsageError)
+    assert message in str(result.exception)
 
 
 def test_plot_command(grok: Grok, runs: Path, tmp_path: Path) -> None:
