@@ -196,6 +196,18 @@ def test_step_zero_leaves_a_curve_on_its_logarithmic_axis(tmp_path: Path) -> Non
     assert chart.data["series"][0]["steps"] == [10, 20]
 
 
+def test_damaged_files_beside_the_metrics_leave_a_report(tmp_path: Path) -> None:
+    rows: Rows = {"step": [1, 2], "test/accuracy": [0.1, 1.0]}
+    run = make_run(tmp_path / "runs", rows, model__ln_type="pre")
+    (run / "environment.json").write_text('[{"python": "3.')
+    (run / "summary.json").write_text('{"status": "finished"}')
+    report = make_report(tmp_path / "runs")
+    assert report.environment == {}
+    assert report.started == ""
+    assert [c.published.placement for c in report.comparisons] == ["pre"]
+    assert "<svg" in html_page(report)
+
+
 def test_page_is_whole_and_needs_no_other_file(runs: Path) -> None:
     page = html_page(make_report(runs))
     checker = Checker()
