@@ -1,6 +1,5 @@
 """CSV exports: shape, exactness, and what happens where runs do not match."""
 
-import json
 import random
 import struct
 import time
@@ -17,31 +16,11 @@ import wandb
 from typer.testing import CliRunner
 
 from grok_cli.cli.app import app
-from grok_cli.errors import UsageError
+from grok_cli.errors import GrokError, UsageError
 from grok_cli.exports.source import RunData, local_runs
 from grok_cli.exports.tables import make_groups, metric_table
 from grok_cli.runs.groups import group_keys, group_label
-from grok_cli.runs.settings import build_config, dump_config
-
-Rows = dict[str, list[float | None]]
-
-
-def make_run(root: Path, rows: Rows, status: str = "finished", **settings: Any) -> Path:
-    """A run directory whose metrics.csv is written as the recorder does it."""
-    flat = {key.replace("__", "."): value for key, value in settings.items()}
-    config = build_config(flat)
-    directory = root / config.run_name()
-    directory.mkdir(parents=True)
-    (directory / "config.yaml").write_text(dump_config(config))
-    summary = {"status": status, "message": "", "step": len(rows["step"]), "generalised_at": 7}
-    (directory / "summary.json").write_text(json.dumps(summary | {"final": {"test/loss": 0.5}}))
-    cells = (
-        ",".join("" if value is None else repr(value) for value in row)
-        for row in zip(*rows.values(), strict=True)
-    )
-    text = "\n".join([",".join(rows), *cells])
-    (directory / "metrics.csv").write_text(text + "\n")
-    return directory
+from tests.written_runs import Rows, make_run
 
 
 def export(*arguments: object) -> None:
@@ -85,6 +64,14 @@ def test_columns_are_those_of_the_wandb_console(two_placements: Path, tmp_path: 
     assert off.isna().tolist() == [False, True, False]
     assert table["model.ln_type: off - test/accuracy__MIN"][0] == 0.1
     assert table["model.ln_type: off - test/accuracy__MAX"][0] == 0.2
+
+
+def test_metrics_that_are_no_numbers_are_an_error_that_names_the_file(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", {"step": [1], "train/loss": [2.0]})
+    (run / "metrics.csv").write_text("step,train/loss\n1,text\n")
+    (found,) = local_runs(tmp_path / "runs")
+    with pytest.raises(GrokError, match=r"metrics\.csv is damaged: .*text"):
+        found.series("train/loss")
 
 
 def test_std_and_seeds_on_request(two_placements: Path, tmp_path: Path) -> None:

@@ -10,18 +10,22 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from grok_cli.cli.app import app
 from grok_cli.errors import UsageError
 from grok_cli.exports.source import local_runs
 from grok_cli.exports.tables import long_tables, make_groups, metric_table
 from grok_cli.figures.bands import Band, Measured, read_paths, table_bands
-from grok_cli.figures.charts import thinned
+from grok_cli.figures.charts import curve_charts, thinned
 from grok_cli.figures.names import FIGURES, name_groups, parse_label
 from grok_cli.figures.phases import compression_points, compression_step, generalised
 from grok_cli.figures.plots import Options, draw, save
 from grok_cli.figures.scale import Scale, tick_text
 from grok_cli.figures.style import looks
+from grok_cli.figures.terminal import text_curves, text_generalisation
 from tests.groups import train_groups
+from tests.written_runs import Rows, make_run
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -72,6 +76,30 @@ def test_exported_tables_give_the_same_bands_as_runs(runs: Path, tmp_path: Path)
             assert np.array_equal(band.low, other.low)
             assert np.array_equal(band.steps, other.steps)
             assert band.seeds.keys() == other.seeds.keys()
+
+
+def test_run_that_is_found_twice_counts_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", {"step": [1, 2], "train/loss": [2.0, 1.0]})
+    (band,) = read_paths([run, run.parent, run]).bands("train/loss")
+    assert list(band.seeds) == ["456"]
+
+
+def test_runs_of_one_name_and_seed_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    for place, loss in (("one", 2.0), ("two", 4.0)):
+        make_run(tmp_path / place, {"step": [1], "train/loss": [loss]})
+    (band,) = read_paths([tmp_path / "one", tmp_path / "two"]).bands("train/loss")
+    assert band.mean.tolist() == [3.0]
+    assert [Path(seed).parent.name for seed in band.seeds] == ["one", "two"]
+
+
+def test_long_table_with_two_runs_of_one_group_and_seed_is_refused(tmp_path: Path) -> None:
+    for weight_decay in (0.1, 1.0):
+        rows: Rows = {"step": [1, 2], "train/loss": [2.0, 1.0]}
+        make_run(tmp_path / "runs", rows, opt__weight_decay=weight_decay)
+    groups = make_groups(local_runs(tmp_path / "runs"), ["model.ln_type"])
+    pl.concat(list(long_tables(groups, ["train/loss"]))).write_csv(tmp_path / "long.csv")
+    with pytest.raises(UsageError, match=r"long\.csv: several values of one group, seed and step"):
+        read_paths([tmp_path / "long.csv"])
 
 
 def test_mean_ends_where_a_seed_ends() -> None:
@@ -207,6 +235,60 @@ def test_metric_that_was_not_measured_is_named_with_those_that_were(runs: Path) 
         draw("test/los", read_paths([runs]), Options())
 
 
+def measured_of(**metrics: dict[str, list[float]]) -> Measured:
+    """Metrics at steps 1, 2, ...: by the metric's name with __ for /, by group, the values."""
+    bands = {
+        name.replace("__", "/"): [
+            Band(group, np.arange(1.0, len(v) + 1), *[np.array(v)] * 3, {"456": np.array(v)})
+            for group, v in groups.items()
+        ]
+        for name, groups in metrics.items()
+    }
+    return Measured(list(bands), lambda metric: bands.get(metric, []))
+
+
+def test_group_without_a_number_is_left_out() -> None:
+    nan = float("nan")
+    measured = measured_of(test__loss={"a": [nan, nan], "b": [2.0, 1.0]}, train__loss={"a": [nan]})
+    lines = draw("loss", measured, Options()).axes[0].lines
+    assert [line.get_ydata().tolist() for line in lines if line.get_linestyle() != "None"] == [
+        [2.0, 1.0]
+    ]
+
+
+@pytest.mark.parametrize("values", [[], [float("nan")] * 2])
+def test_metric_without_a_number_is_said_to_have_none(values: list[float]) -> None:
+    measured = measured_of(progress__restricted_loss={"a": values}, test__accuracy={})
+    with pytest.raises(UsageError, match="restricted_loss: nothing measured there"):
+        draw("progress", measured, Options())
+    with pytest.raises(UsageError, match="restricted_loss: nothing measured there"):
+        text_curves(measured, FIGURES["progress"], None, None, 80)
+    assert curve_charts(measured, ["a"]) == []
+
+
+def test_table_of_empty_cells_has_no_bands() -> None:
+    frame = table(a=[None, None, None]).with_columns(pl.all().cast(pl.Float64))
+    assert table_bands(frame, "test/accuracy") == []
+
+
+def test_groups_of_the_second_metric_alone_are_drawn() -> None:
+    values = [2.0, 1.0]
+    measured = measured_of(train__spec_loss={"b": values}, train__loss={"a": values, "b": values})
+    canvas = draw("spec", measured, Options())
+    names = [text.get_text() for text in canvas.legends[0].get_texts()]
+    assert names[:2] == ["a", "b"]
+
+
+def test_generalisation_without_test_accuracy_is_refused() -> None:
+    measured = measured_of(train__loss={"a": [1.0]})
+    for show in (
+        lambda: draw("generalisation", measured, Options()),
+        lambda: text_generalisation(measured, 80),
+    ):
+        with pytest.raises(UsageError, match=r"not measured there \(test/accuracy\)"):
+            show()
+
+
 def test_every_figure_name_works_on_the_command_line_help() -> None:
     from grok_cli.cli.plot import WHAT
 
@@ -214,6 +296,28 @@ def test_every_figure_name_works_on_the_command_line_help() -> None:
         name.strip(" .") for name in WHAT.replace("\n", " ").partition(" or any")[0].split(",")
     ]
     assert {name for name in named if name} <= {*FIGURES, "generalisation", "compression", ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["loss", "-t", "-o", "a.png"], "--out has no effect with --terminal"),
+        (["loss", "-t", "--style", "screen"], "--style has no effect with --terminal"),
+        (["loss", "table.csv", "--all"], "--all has no effect with CSV files"),
+        (["generalization", "--y", "log"], "--y has no effect with generalisation"),
+        (["compression", "-t", "--x", "log"], "--x has no effect with compression --terminal"),
+        (["compression", "--each-seed"], "--each-seed has no effect with compression"),
+        (["loss", "--group-by", "weight_decay"], "did you mean opt.weight_decay"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").touch()
+    result = CliRunner().invoke(app, ["plot", *arguments])
+    assert isinstance(result.exception, UsageError)
+    assert message in str(result.exception)
 
 
 def test_plot_command(grok: Grok, runs: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from grok_cli.core.config import Config
 from grok_cli.figures.bands import Band
+from grok_cli.figures.charts import curve_charts
 from grok_cli.figures.pages import html_page, markdown_page, markdown_text
 from grok_cli.figures.published import follows_protocol, published
 from grok_cli.figures.report import make_report, train_command
@@ -33,6 +34,7 @@ from grok_cli.sweeps.specfile import STUDIES, find_spec, read_spec
 from tests.browser import MISSING, Browser, browser
 from tests.conftest import SMALL_FLAGS, small_config
 from tests.groups import train_groups
+from tests.written_runs import Rows, make_run
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 HOSTILE = "</script><img src=x onerror=alert(1)> \"'&`{{7*7}}|*_"
@@ -184,6 +186,30 @@ class Checker(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+def test_step_zero_leaves_a_curve_on_its_logarithmic_axis(tmp_path: Path) -> None:
+    """`grok measure` measures step 0, too, before any update."""
+    rows: Rows = {"step": [0, 10, 20], "alpha_req/effective_rank_test": [9.0, 8.0, 2.0]}
+    make_run(tmp_path / "runs", rows, model__ln_type="pre")
+    report = make_report(tmp_path / "runs")
+    paths = re.findall(r' d="([^"]*)"', html_page(report))
+    assert not [path for path in paths if "nan" in path or "inf" in path]
+    (chart,) = curve_charts(report.measured, report.labels)
+    assert chart.lines[0].path.count("L") == 1  # from step 10 to step 20
+    assert chart.data["series"][0]["steps"] == [10, 20]
+
+
+def test_damaged_files_beside_the_metrics_leave_a_report(tmp_path: Path) -> None:
+    rows: Rows = {"step": [1, 2], "test/accuracy": [0.1, 1.0]}
+    run = make_run(tmp_path / "runs", rows, model__ln_type="pre")
+    (run / "environment.json").write_text('[{"python": "3.')
+    (run / "summary.json").write_text('{"status": "finished"}')
+    report = make_report(tmp_path / "runs")
+    assert report.environment == {}
+    assert report.started == ""
+    assert [c.published.placement for c in report.comparisons] == ["pre"]
+    assert "<svg" in html_page(report)
 
 
 def test_page_is_whole_and_needs_no_other_file(runs: Path) -> None:

@@ -12,9 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from grok_cli.core.placement import PLACEMENTS
+from grok_cli.errors import GrokError
 from grok_cli.runs.directory import find_snapshots, run_of_snapshot
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from grok_cli.diagnostics.measures.attention import LayerAttention
     from grok_cli.runs.checkpoints import Snapshot
 
@@ -146,18 +149,36 @@ def _table(measured: list[Measured], rows: str) -> Table:
 
 def _write_csv(file: Path, records: list[dict[str, Any]]) -> None:
     import csv
+    import io
+
+    from grok_cli.runs.files import write_text
 
     names = list(dict.fromkeys(name for record in records for name in record))
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, names)
-        writer.writeheader()
-        writer.writerows(records)
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, names)
+    writer.writeheader()
+    writer.writerows(records)
+    try:
+        write_text(file, stream.getvalue())
+    except OSError as error:
+        raise GrokError(f"cannot write {file}: {error.strerror}") from None
 
 
 def _plot(file: Path, measured: list[Measured]) -> None:
+    import matplotlib
+
+    from grok_cli.figures.plots import Options, save
+    from grok_cli.figures.style import SETTINGS
+
+    options = Options()
+    with matplotlib.rc_context(SETTINGS[options.style]):
+        save(_figure(measured), file, options)
+
+
+def _figure(measured: list[Measured]) -> "Figure":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(layout="constrained")
     axes = figure.subplots()
     for place, layer in dict.fromkeys((m.place, m.layer) for m in measured):
         line = [m for m in measured if (m.place, m.layer) == (place, layer)]
@@ -173,4 +194,4 @@ def _plot(file: Path, measured: list[Measured]) -> None:
     axes.axhline(1.0986, color="0.7", linewidth=0.8, linestyle=":")
     axes.annotate("ln 3", (0, 1.0986), color="0.5", fontsize=8, va="bottom")
     axes.legend(fontsize=8)
-    figure.savefig(file, dpi=150)
+    return figure

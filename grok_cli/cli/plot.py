@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from grok_cli.errors import UsageError
+
 if TYPE_CHECKING:
     from grok_cli.figures.bands import Measured
 
@@ -29,6 +31,15 @@ class Axis(str, Enum):
 
 WHAT = """loss, accuracy, generalisation, compression, entropy, rank, alpha, ntk, update-norm,
 weight-norm, fourier, spec, progress, ... or any metric, e.g. test/loss."""
+# What would be ignored: with what is drawn, where it goes to, or what it is read from.
+WITHOUT_EFFECT = {
+    "--terminal": ("--out", "--style", "--title", "--each-seed"),
+    "CSV files": ("--group-by", "--all"),
+    "generalisation": ("--y", "--each-seed"),
+    "generalisation --terminal": ("--x",),
+    "compression": ("--each-seed",),
+    "compression --terminal": ("--x", "--y"),
+}
 
 
 def plot(
@@ -51,8 +62,12 @@ def plot(
         ),
     ] = None,
     style: Annotated[
-        Style, typer.Option(help="A column of a paper, or a light or dark screen.")
-    ] = Style.screen,
+        Style | None,
+        typer.Option(
+            help=escape("A column of a paper, or a light or dark screen. [default: screen]"),
+            show_default=False,
+        ),
+    ] = None,
     terminal: Annotated[
         bool, typer.Option("--terminal", "-t", help="Draw in the terminal; no file.")
     ] = False,
@@ -86,20 +101,43 @@ def plot(
     """
     from grok_cli.figures.bands import read_paths
     from grok_cli.figures.names import SPELLINGS
+    from grok_cli.runs.settings import check_key
 
-    what = SPELLINGS.get(what, what)
+    what, paths = SPELLINGS.get(what, what), paths or [Path("runs")]
+    typed = {
+        "--out": out,
+        "--style": style,
+        "--x": x,
+        "--y": y,
+        "--each-seed": each_seed,
+        "--title": title,
+        "--group-by": group_by,
+        "--all": everything,
+    }
+    _refuse_ignored(what, terminal, any(map(Path.is_file, paths)), typed)
+    for key in group_by or []:
+        check_key(key, "--group-by")
     if terminal:
-        measured = read_paths(paths or [Path("runs")], unfinished=everything, keys=group_by)
+        measured = read_paths(paths, unfinished=everything, keys=group_by)
         _print(what, measured, _is_log(x), _is_log(y))
         return
     from grok_cli.figures.plots import Options, check_ending, draw, save
 
     file = out or Path(f"{what.replace('/', '_')}.png")
     check_ending(file)
-    measured = read_paths(paths or [Path("runs")], unfinished=everything, keys=group_by)
-    options = Options(style.value, _is_log(x), _is_log(y), each_seed, title)
+    measured = read_paths(paths, unfinished=everything, keys=group_by)
+    options = Options((style or Style.screen).value, _is_log(x), _is_log(y), each_seed, title)
     save(draw(what, measured, options), file, options)
     typer.echo(file)
+
+
+def _refuse_ignored(what: str, terminal: bool, files: bool, typed: dict[str, object]) -> None:
+    """Raise UsageError if an option was typed that has no effect here."""
+    cases = {what: True, "--terminal": terminal, f"{what} --terminal": terminal, "CSV files": files}
+    for case, options in WITHOUT_EFFECT.items():
+        for option in options:
+            if cases.get(case) and typed[option]:
+                raise UsageError(f"{option} has no effect with {case}; leave it out")
 
 
 def _print(what: str, measured: "Measured", log_x: bool | None, log_y: bool | None) -> None:

@@ -72,9 +72,10 @@ def _spec(directory: Path, study: str | None) -> "tuple[Spec | None, str]":
 
 def _images(content: "Report", file: Path) -> list[Path]:
     """The figures of a Markdown report, drawn into files beside it."""
+    from grok_cli.figures.bands import drawn_bands
     from grok_cli.figures.plots import Options, draw, save
 
-    if "test/accuracy" not in content.measured.metrics:
+    if not drawn_bands(content.measured, ["test/accuracy"]):
         return []
     files = []
     for name in IMAGES:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from grok_cli.errors import UsageError
+from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import find_runs
 from grok_cli.runs.settings import flat_settings
 
@@ -49,6 +49,9 @@ class RunData:
 
         Returns:
             Columns "step" (Int64) and `metric` (Float64), without empty values.
+
+        Raises:
+            GrokError: a file holds something else than numbers.
         """
         found = [_read(file, [metric]) for file in self.files if metric in header(file)]
         if not found:
@@ -89,7 +92,12 @@ def header(file: Path) -> list[str]:
 
 def _read(file: Path, metrics: Sequence[str]) -> pl.DataFrame:
     schema = {name: pl.Int64 if name == STEP else pl.Float64 for name in header(file)}
-    return pl.read_csv(_whole_lines(file), schema=schema, columns=[STEP, *metrics])
+    try:
+        return pl.read_csv(_whole_lines(file), schema=schema, columns=[STEP, *metrics])
+    except pl.exceptions.PolarsError as error:
+        raise GrokError(
+            f"{file} is damaged: {str(error).splitlines()[0]}; expected a number a cell, by step"
+        ) from None
 
 
 def _whole_lines(file: Path) -> Path | bytes:

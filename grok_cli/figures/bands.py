@@ -5,8 +5,9 @@ figure of the CSV files is the figure of the runs.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -128,7 +129,9 @@ def read_paths(
     if files:
         return read_csv(files)
     runs = [run for path in paths for run in local_runs(path)]
-    chosen = [run for run in runs if run.files and (unfinished or run.status == "finished")]
+    chosen = _distinct(
+        [run for run in runs if run.files and (unfinished or run.status == "finished")]
+    )
     if not chosen:
         raise UsageError(
             f"{', '.join(map(str, paths))}: no finished run there; --all takes the others"
@@ -136,8 +139,54 @@ def read_paths(
     return read_runs(chosen, keys)
 
 
+def _distinct(runs: Sequence[RunData]) -> list[RunData]:
+    """Each run once, however often it was found; runs of one name are named by their paths."""
+    by_path = {run.files[0].parent.resolve(): run for run in runs}
+    count = Counter(run.name for run in by_path.values())
+    return [
+        replace(run, name=str(run.files[0].parent)) if count[run.name] > 1 else run
+        for run in by_path.values()
+    ]
+
+
+def drawn_bands(
+    measured: Measured, metrics: Sequence[str], each_seed: bool = False
+) -> dict[str, list[Band]]:
+    """From each of the metrics that has any, its bands with something to draw.
+
+    Args:
+        each_seed: whether seeds are drawn by themselves, where the mean may be nan throughout.
+    """
+    found = {
+        metric: [
+            band
+            for band in measured.bands(metric)
+            if np.isfinite(band.mean).any() or (each_seed and len(band.steps))
+        ]
+        for metric in metrics
+        if metric in measured.metrics
+    }
+    return {metric: bands for metric, bands in found.items() if bands}
+
+
+def bands_to_draw(
+    measured: Measured, metrics: Sequence[str], each_seed: bool = False
+) -> dict[str, list[Band]]:
+    """`drawn_bands`, of which there must be some of the first metric.
+
+    Raises:
+        UsageError: there is none.
+    """
+    bands = drawn_bands(measured, metrics, each_seed)
+    if metrics[0] not in bands:
+        raise UsageError(
+            f"{metrics[0]}: nothing measured there; no step has a number from all seeds of a group"
+        )
+    return bands
+
+
 def table_bands(table: pl.DataFrame, metric: str) -> list[Band]:
-    """The bands of a metric in a table as `grok export-csv` writes it."""
+    """The bands of a metric in a table as `grok export-csv` writes it; none without a value."""
     steps = table[table.columns[0]].to_numpy().astype(np.float64)
     columns: dict[str, dict[str, Array]] = {}
     for name in table.columns[1:]:
@@ -145,7 +194,9 @@ def table_bands(table: pl.DataFrame, metric: str) -> list[Band]:
         if match and match["metric"] == metric:
             values = table[name].cast(pl.Float64, strict=False).to_numpy()
             columns.setdefault(match["group"], {})[match["kind"] or ""] = values
-    return [_band(label, steps, columns[label]) for label in sorted(columns, key=placement_order)]
+    labels = sorted(columns, key=placement_order)
+    bands = [_band(label, steps, columns[label]) for label in labels]
+    return [band for band in bands if len(band.steps)]
 
 
 def _band(label: str, steps: Array, kinds: dict[str, Array]) -> Band:
@@ -177,6 +228,11 @@ def _metric_tables(file: Path) -> dict[str, pl.DataFrame]:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UsageError(f"{file}: cannot be read as CSV ({error})") from None
     if set(table.columns) >= LONG:
+        if table.select("group", "seed", STEP, "metric").is_duplicated().any():
+            raise UsageError(
+                f"{file}: several values of one group, seed and step, as of an export with "
+                "--group-by a part of what varies; export without --group-by, or plot the runs"
+            )
         return {str(key[0]): _from_long(part) for key, part in table.group_by("metric")}
     metrics = [match["metric"] for name in table.columns if (match := COLUMN.fullmatch(name))]
     if not metrics or table.columns[0].lower() != STEP:

@@ -6,12 +6,13 @@ a visualization-oriented time series data aggregation".) No value is averaged aw
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grok_cli.figures.bands import Array, Band, Measured
+from grok_cli.figures.bands import Array, Band, Measured, drawn_bands
 from grok_cli.figures.names import FIGURES, Figure, name_groups
 from grok_cli.figures.phases import Generalised, compression_points, generalised
 from grok_cli.figures.scale import Scale, tick_text
@@ -82,28 +83,32 @@ class Chart:
 
 def curve_charts(measured: Measured, labels: list[str]) -> list[Chart]:
     """A chart for each of `FIGURES` whose first metric was measured."""
-    return [
-        curve_chart(name, figure, measured, labels)
-        for name, figure in FIGURES.items()
-        if figure.metrics[0] in measured.metrics
-    ]
+    charts = []
+    for name, figure in FIGURES.items():
+        bands = drawn_bands(measured, figure.metrics)
+        if figure.metrics[0] in bands:
+            charts.append(curve_chart(name, figure, bands, labels))
+    return charts
 
 
-def curve_chart(name: str, figure: Figure, measured: Measured, labels: list[str]) -> Chart:
+def curve_chart(
+    name: str, figure: Figure, measured: dict[str, list[Band]], labels: list[str]
+) -> Chart:
     """Metrics against the step.
 
     Args:
+        measured: the bands of each metric.
         labels: of all groups; a group's number is its place there.
     """
-    present = [metric for metric in figure.metrics if metric in measured.metrics]
-    bands = [(metric, band) for metric in present for band in measured.bands(metric)]
+    present = list(measured)
+    bands = [(metric, band) for metric in present for band in measured[metric]]
     x = Scale.of(_joined([band.steps for _, band in bands]), figure.log_x)
     y = Scale.of(_joined([v for _, band in bands for v in (band.low, band.high)]), figure.log_y)
     lines, series = [], []
     for metric, band in bands:
         dashed, group = metric != present[0], labels.index(band.label)
         lines.append(_line(band, x, y, group, dashed, group / len(labels)))
-        series.append(_series(band, metric, group))
+        series.append(_series(band, x, metric, group))
     solid, *dashed_names = [metric.removesuffix("_loss") for metric in present]
     note = f"solid {solid}, dashed {dashed_names[0]}" if dashed_names else present[0]
     return Chart(
@@ -201,18 +206,26 @@ def thinned(columns: NDArray[np.int64], values: Array) -> NDArray[np.int64]:
     """
     kept: set[int] = set()
     starts = np.flatnonzero(np.diff(columns, prepend=-1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(columns)], strict=True):
+    for start, end in pairwise([*starts, len(columns)]):
         part = values[start:end]
         kept |= {start, end - 1, start + int(part.argmin()), start + int(part.argmax())}
     return np.array(sorted(kept), dtype=np.int64)
 
 
+def _drawable(band: Band, x: Scale) -> NDArray[np.bool_]:
+    """Where the curve has a finite value and the axis has the step: a log axis has no step 0."""
+    drawable: NDArray[np.bool_] = np.isfinite(x.place(band.steps))
+    for values in (band.mean, band.low, band.high):
+        drawable &= np.isfinite(values)
+    return drawable
+
+
 def _line(band: Band, x: Scale, y: Scale, group: int, dashed: bool, offset: float) -> Line:
-    known = ~np.isnan(band.mean)
+    known = _drawable(band, x)
     places = _x(x, band.steps[known])
     mean, low, high = (_y(y, values[known]) for values in (band.mean, band.low, band.high))
     columns = np.floor(places / WIDTH * COLUMNS).astype(np.int64)
-    seen = ~np.isnan(mean)
+    seen = np.isfinite(mean)
     kept = np.flatnonzero(seen)[thinned(columns[seen], mean[seen])]
     if not len(kept):
         return Line(group, dashed, "", "", [])
@@ -238,12 +251,13 @@ def _area(places: Array, columns: NDArray[np.int64], low: Array, high: Array) ->
     return "M" + "L".join(there + back) + "Z"
 
 
-def _series(band: Band, metric: str, group: int) -> dict[str, Any]:
+def _series(band: Band, x: Scale, metric: str, group: int) -> dict[str, Any]:
     """Values on hover, of some of the measured steps."""
-    known = np.flatnonzero(~np.isnan(band.mean))
-    some = known[np.unique(np.geomspace(1, len(known), HOVERED).astype(int) - 1)]
-    even = known[np.linspace(0, len(known) - 1, min(HOVERED, len(known))).astype(int)]
-    chosen = np.union1d(some, even)  # dense at the start for a log axis, and to the end
+    known = np.flatnonzero(_drawable(band, x))
+    count = len(known)
+    dense = np.geomspace(1, max(count, 1), HOVERED).astype(int) - 1  # at the start, for a log axis
+    even = np.linspace(0, max(count - 1, 0), min(HOVERED, count)).astype(int)  # to the end
+    chosen = known[np.union1d(dense, even)[:count]]
     return {
         "group": group,
         "metric": metric,

@@ -80,7 +80,7 @@ def _charts(report: Report) -> "list[Chart]":
     """The charts of what was measured, the most telling ones first."""
     measured, labels = report.measured, report.labels
     found = charts.curve_charts(measured, labels)
-    if "test/accuracy" in measured.metrics:
+    if measured.bands("test/accuracy"):
         found.append(charts.generalisation_chart(measured, labels))
     compression = charts.compression_chart(measured, labels)
     if compression is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grok_cli.core.phases import GENERALISED
+from grok_cli.errors import UsageError
 from grok_cli.figures.bands import Array, Band, Measured
 
 ACCURACY = "test/accuracy"
@@ -43,6 +44,21 @@ class Generalised:
 def generalised(measured: Measured) -> list[Generalised]:
     """When each group generalised."""
     return [_generalised(band) for band in measured.bands(ACCURACY)]
+
+
+def generalised_groups(measured: Measured) -> list[Generalised]:
+    """`generalised`, of which there must be some.
+
+    Raises:
+        UsageError: test accuracy was not measured.
+    """
+    groups = generalised(measured)
+    if not groups:
+        others = [metric for metric in measured.metrics if metric != ACCURACY]
+        raise UsageError(
+            f"generalisation: not measured there ({ACCURACY}); there are {', '.join(others)}"
+        )
+    return groups
 
 
 def _generalised(band: Band) -> Generalised:

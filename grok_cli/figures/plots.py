@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grok_cli.errors import GrokError, UsageError
-from grok_cli.figures.bands import Array, Measured
+from grok_cli.figures.bands import Array, Measured, bands_to_draw
 from grok_cli.figures.names import Figure, GroupNames, figure_named, name_groups
-from grok_cli.figures.phases import Generalised, compression_points, generalised
+from grok_cli.figures.phases import Generalised, compression_points, generalised_groups
 from grok_cli.figures.style import SETTINGS, Look, looks
 
 if TYPE_CHECKING:
@@ -58,17 +58,21 @@ def draw(what: str, measured: Measured, options: Options) -> "Canvas":
 
 def _curves(measured: Measured, figure: Figure, options: Options) -> "Canvas":
     """Metrics against the step: mean over the seeds, and a band from lowest to highest seed."""
-    present = [metric for metric in figure.metrics if metric in measured.metrics]
-    labels = [band.label for band in measured.bands(present[0])]
+    bands = bands_to_draw(measured, figure.metrics, options.each_seed)
+    present = list(bands)
+    # The metric of most groups gives their order; another one may have been measured elsewhere.
+    fullest = sorted(bands.values(), key=len, reverse=True)
+    labels = list(dict.fromkeys(band.label for found in fullest for band in found))
     names, canvas, axes = _start(labels, options)
     chosen = looks(labels, names)
     log_x = figure.log_x if options.log_x is None else options.log_x
     for metric, line in zip(present, (SOLID, DASHED), strict=False):
-        for number, band in enumerate(measured.bands(metric)):
+        for band in bands[metric]:
             look, colour = chosen[band.label], _colour(chosen[band.label], options)
             axes.plot(band.steps, band.mean, color=colour, linestyle=line, zorder=3)
             if line == SOLID:
-                at = _marked(band.steps, number / len(labels), log_x)
+                offset = labels.index(band.label) / len(labels)
+                at = _marked(band.steps, offset, log_x)
                 axes.plot(band.steps[at], band.mean[at], look.marker, color=colour, zorder=4)
             if options.each_seed:
                 for values in band.seeds.values():
@@ -96,8 +100,12 @@ def _marked(steps: Array, offset: float, log: bool) -> NDArray[np.intp]:
 
 
 def _generalisation(measured: Measured, options: Options) -> "Canvas":
-    """When each group generalised: a bar to the mean over its seeds, and a point a seed."""
-    groups = generalised(measured)
+    """When each group generalised: a bar to the mean over its seeds, and a point a seed.
+
+    Raises:
+        UsageError: test accuracy was not measured.
+    """
+    groups = generalised_groups(measured)
     labels = [group.label for group in groups]
     names, canvas, axes = _start(labels, options)
     width, height = canvas.get_size_inches()

@@ -23,7 +23,10 @@ class PublishedGroup:
     Attributes:
         mean_accuracy, mean_loss: where the mean curve over the seeds crosses test accuracy 0.995,
             test loss 0.01.
-        earliest, latest: where the first, the last seed has test accuracy 0.995.
+        earliest: where the highest curve of a seed has test accuracy 0.995, which is when the
+            first seed has.
+        latest: where the lowest curve has. That is when the last seed first has, or later, if by
+            then another one has fallen below again.
     """
 
     placement: str

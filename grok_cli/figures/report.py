@@ -144,7 +144,7 @@ class Report:
         """Groups of ours that follow the published protocol, beside the published ones."""
         known = published()
         fitting: dict[str, dict[Any, RunData]] = {}
-        for run in sorted(self.finished, key=lambda run: int(run.summary["step"])):
+        for run in sorted(self.finished, key=_length):
             placement = run.settings[PLACEMENT]
             if follows_protocol(run.settings) and placement in known.groups:
                 fitting.setdefault(placement, {})[run.seed] = run  # of equal ones the longest
@@ -192,7 +192,7 @@ class Report:
 
     @property
     def _longest(self) -> int:
-        return max(int(run.summary.get("step", 0)) for run in self.runs)
+        return max(map(_length, self.runs))
 
     @cached_property
     def settings_columns(self) -> list[str]:
@@ -246,7 +246,7 @@ class Report:
     def started(self) -> str:
         """When the first run was started."""
         sessions = [s for run in self.runs for s in _sessions(self.directory, run)]
-        return min((str(s["started"]) for s in sessions), default="")
+        return min((str(s["started"]) for s in sessions if "started" in s), default="")
 
 
 def make_report(directory: Path, spec: Spec | None = None, spec_name: str = "") -> Report:
@@ -318,11 +318,17 @@ def _compare(
     return compare(known.groups[placement], accuracy[0], loss[0] if loss else None, known, groups)
 
 
+def _length(run: RunData) -> int:
+    """The step up to which a run was trained; 0 if its summary does not say."""
+    return int(run.summary.get("step") or 0)
+
+
 def _sessions(directory: Path, run: RunData) -> list[dict[str, Any]]:
-    """The entries of a run's environment.json."""
+    """The entries of a run's environment.json; none if there is no such file, or it is damaged."""
     place = directory if (directory / "config.yaml").is_file() else directory / run.name
     try:
-        sessions: list[dict[str, Any]] = json.loads((place / "environment.json").read_text())
-    except FileNotFoundError:
+        sessions = json.loads((place / "environment.json").read_text())
+    except (FileNotFoundError, ValueError):
         return []
-    return sessions
+    entries = sessions if isinstance(sessions, list) else []
+    return [session for session in entries if isinstance(session, dict)]

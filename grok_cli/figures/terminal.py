@@ -4,9 +4,9 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from grok_cli.figures.bands import Array, Measured
+from grok_cli.figures.bands import Array, Measured, bands_to_draw
 from grok_cli.figures.names import Figure, name_groups
-from grok_cli.figures.phases import compression_points, generalised
+from grok_cli.figures.phases import compression_points, generalised_groups
 from grok_cli.figures.scale import Scale, tick_text
 
 SIGNS = "ox+*#@%&=~"
@@ -82,9 +82,13 @@ def text_curves(
     width: int,
     height: int = 20,
 ) -> Group:
-    """The first metric of a figure, mean over the seeds, against the step."""
+    """The first metric of a figure, mean over the seeds, against the step.
+
+    Raises:
+        UsageError: it has no value.
+    """
     metric = figure.metrics[0]
-    bands = measured.bands(metric)
+    bands = bands_to_draw(measured, [metric])[metric]
     x = np.concatenate([band.steps for band in bands])
     y = np.concatenate([band.mean for band in bands])
     page = Page(
@@ -99,8 +103,12 @@ def text_curves(
 
 
 def text_generalisation(measured: Measured, width: int) -> Group:
-    """A line a group: a bar to the mean over its seeds, a sign a seed, the numbers."""
-    groups = generalised(measured)
+    """A line a group: a bar to the mean over its seeds, a sign a seed, the numbers.
+
+    Raises:
+        UsageError: test accuracy was not measured.
+    """
+    groups = generalised_groups(measured)
     names = name_groups([group.label for group in groups])
     side = max(len(name) for name in names.names.values())
     room = max(width - side - 32, 10)
