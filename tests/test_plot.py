@@ -3,6 +3,8 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas
@@ -12,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from grok_cli.cli import entropy
 from grok_cli.cli.app import app
-from grok_cli.errors import UsageError
+from grok_cli.errors import GrokError, UsageError
 from grok_cli.exports.source import local_runs
 from grok_cli.exports.tables import long_tables, make_groups, metric_table
 from grok_cli.figures.bands import Band, Measured, read_paths, table_bands
@@ -24,6 +27,7 @@ from grok_cli.figures.plots import Options, draw, save
 from grok_cli.figures.scale import Scale, tick_text
 from grok_cli.figures.style import looks
 from grok_cli.figures.terminal import text_curves, text_generalisation
+from tests.conftest import small_config
 from tests.groups import train_groups
 from tests.written_runs import Rows, make_run
 
@@ -287,6 +291,20 @@ def test_generalisation_without_test_accuracy_is_refused() -> None:
     ):
         with pytest.raises(UsageError, match=r"not measured there \(test/accuracy\)"):
             show()
+
+
+def test_entropies_that_cannot_be_written_are_an_error_that_names_the_file(tmp_path: Path) -> None:
+    snapshot = SimpleNamespace(step=1, config=small_config())
+    attention = SimpleNamespace(score_entropy=1.0)
+    row: Any = SimpleNamespace(
+        snapshot=snapshot, layer=0, attention=attention, run="run", place=tmp_path
+    )
+    with pytest.raises(GrokError, match=r"cannot write .*none/e\.png"):
+        entropy._plot(tmp_path / "none" / "e.png", [row])
+    with pytest.raises(GrokError, match=r"cannot write .*none/e\.csv"):
+        entropy._write_csv(tmp_path / "none" / "e.csv", [{"entropy": 1.0}])
+    entropy._plot(tmp_path / "e.png", [row])
+    assert (tmp_path / "e.png").read_bytes().startswith(MAGIC[".png"])
 
 
 def test_every_figure_name_works_on_the_command_line_help() -> None:
