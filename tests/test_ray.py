@@ -29,6 +29,8 @@ from grok_cli.sweeps.on_ray import run as ray_run
 from grok_cli.sweeps.on_ray.cluster import connect
 from grok_cli.sweeps.on_ray.executor import RayExecutor
 
+pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all
+
 SETTINGS = {
     **{"data.modulus": 11, "model.d_model": 16, "model.n_heads": 2, "model.ln_type": "mlp-pre"},
     **{"train.steps": 1000, "train.save_every": 50, "train.snapshot_every": 400},

@@ -15,7 +15,10 @@ from grok_cli.runs.claim import read_claim
 from grok_cli.runs.directory import RunDir, find_runs
 from tests.slurm_cluster import MAX_ARRAY_SIZE, Cluster, missing, slurm_cluster, wait_for
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+pytestmark = [
+    pytest.mark.skipif(missing() is not None, reason=missing() or ""),
+    pytest.mark.xdist_group("slurm"),  # one cluster for all
+]
 
 SMALL = (
     *("--modulus", "11", "--d-model", "16", "--set", "model.n_heads=2"),
