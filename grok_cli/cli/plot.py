@@ -1,5 +1,6 @@
 """`grok plot`: figures from runs or exported CSV files."""
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,7 +132,7 @@ def plot(
     typer.echo(file)
 
 
-def _refuse_ignored(what: str, terminal: bool, files: bool, typed: dict[str, object]) -> None:
+def _refuse_ignored(what: str, terminal: bool, files: bool, typed: Mapping[str, object]) -> None:
     """Raise UsageError if an option was typed that has no effect here."""
     cases = {what: True, "--terminal": terminal, f"{what} --terminal": terminal, "CSV files": files}
     for case, options in WITHOUT_EFFECT.items():
