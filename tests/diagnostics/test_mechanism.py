@@ -23,6 +23,7 @@ from grok_cli.diagnostics.registry import (
 )
 from grok_cli.diagnostics.schedule import schedule
 from grok_cli.diagnostics.subject import Subject
+from grok_cli.errors import UsageError
 from tests.diagnostics.builders import small_network, small_subject
 
 NEEDS_SCIPY = {"hessian"}
@@ -188,5 +189,5 @@ def test_a_package_adds_a_diagnostic_through_an_entry_point(
 def test_an_entry_point_that_leads_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("weight-sum", "math:pi", registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    with pytest.raises(TypeError, match=r"@diagnostic\('weight-sum'"):
+    with pytest.raises(UsageError, match=r"@diagnostic\('weight-sum'"):
         Registry()["weight-sum"]

@@ -9,7 +9,7 @@ from torch import Tensor
 from grok_cli.core.model import Transformer
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.diagnostics import forward, tangent_kernel
-from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.diagnostics.registry import DIAGNOSTICS, NoInitialModelError
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.diagnostics.tangent_kernel import kernel_of_all, kernel_of_sum, relative_distance
 from tests.diagnostics.builders import small_network, small_subject
@@ -111,5 +111,5 @@ def test_kernel_at_the_start_is_computed_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_distance_without_a_start_says_what_is_missing() -> None:
-    with pytest.raises(ValueError, match=r"ntk.*model at step 0"):
+    with pytest.raises(NoInitialModelError, match=r"ntk.*model at step 0"):
         DIAGNOSTICS["ntk"].measure(small_subject())
