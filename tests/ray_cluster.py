@@ -4,15 +4,15 @@ import os
 import shutil
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-PATIENCE = 600.0  # seconds
+from tests.waiting import wait_for
+
 STARTS = 5
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_log_monitor": False}
 
@@ -109,12 +109,3 @@ def processes(text: str) -> list[int]:
         if text in command and int(folder.name) != os.getpid():
             found.append(int(folder.name))
     return found
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """The first value of `condition` that is true."""
-    end = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
-    return value

@@ -6,15 +6,14 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+
+from tests.waiting import wait_for
 
 PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
-PATIENCE = 600.0  # seconds until something must have happened
 MAX_ARRAY_SIZE = 2
 
 # cred_expire: a requeued job starts again only when its old credential has expired.
@@ -56,15 +55,6 @@ def missing() -> str | None:
     if absent:
         return f"needs Slurm (apt install slurm-wlm munge); not here: {', '.join(absent)}"
     return None if os.geteuid() == 0 else "needs root, to start munged and slurmd"
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """The first value of `condition` that is true."""
-    end = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-    return value
 
 
 class Cluster:

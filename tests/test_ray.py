@@ -20,7 +20,8 @@ from grok_cli.sweeps.executors import RayOptions
 from grok_cli.sweeps.local import LocalExecutor
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.specfile import Spec
-from tests.ray_cluster import TwoNodes, processes, two_nodes, wait_for
+from tests.ray_cluster import TwoNodes, processes, two_nodes
+from tests.waiting import wait_for
 
 pytest.importorskip("ray", reason="Ray is not installed")
 

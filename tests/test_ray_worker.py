@@ -11,7 +11,7 @@ from grok_cli.sweeps.executor import Job
 from grok_cli.sweeps.on_ray.mirror import Stamps, seed_files, write_batch
 from grok_cli.sweeps.on_ray.worker import News, RayWorker, new_home
 from tests.conftest import small_config
-from tests.ray_cluster import wait_for
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)

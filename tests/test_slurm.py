@@ -13,7 +13,8 @@ import pytest
 
 from grok_cli.runs.claim import read_claim
 from grok_cli.runs.directory import RunDir, find_runs
-from tests.slurm_cluster import MAX_ARRAY_SIZE, Cluster, missing, slurm_cluster, wait_for
+from tests.slurm_cluster import MAX_ARRAY_SIZE, Cluster, missing, slurm_cluster
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),

@@ -6,14 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from grok_cli.runs.claim import read_claim
 from grok_cli.runs.directory import RunDir, find_runs
 from tests.conftest import SMALL_FLAGS
+from tests.waiting import PATIENCE, wait_for
 
 STEPS = 600
 SWEEP = (
@@ -21,7 +20,6 @@ SWEEP = (
     *("--modulus", "11", "--d-model", "16", "--set", "model.n_heads=2", "--threads", "1"),
     *("--set", "train.save_every=50", "--set", "train.snapshot_every=1000"),
 )
-PATIENCE = 120.0  # seconds
 FLAGS = [flag for flag in SMALL_FLAGS if "threads" not in flag]
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -29,15 +27,6 @@ Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 def start(directory: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "grok_cli", *SWEEP, "--runs-dir", str(directory)]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """The first value of `condition` that is true."""
-    end = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-    return value
 
 
 def worker(run: RunDir) -> int | None:
