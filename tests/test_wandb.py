@@ -7,7 +7,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -18,6 +17,7 @@ import yaml
 
 from grok_cli.runs.directory import RunDir, find_runs
 from tests.conftest import SMALL_FLAGS
+from tests.waiting import wait_for
 
 BLOCK = 32768  # the file is a LevelDB log: records in pieces that do not cross blocks
 FULL, LAST = 1, 4  # kinds of pieces that end a record
@@ -116,11 +116,3 @@ def test_a_missing_login_is_one_message_and_costs_no_row(
     (run,) = find_runs(tmp_path / "runs")
     assert [row["_step"] for row in recorded_rows(run)] == list(range(1, 61))
     assert all(math.isfinite(row["train/loss"]) for row in recorded_rows(run))
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 60
-    while not (value := condition()):
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-    return value
