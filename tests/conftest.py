@@ -31,6 +31,11 @@ def small_config(**changes: Any) -> Config:
     return Config.model_validate(settings)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that start a cluster come first: they wait much, and others run beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture
 def grok(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run `grok ARGUMENTS` as a user does, in a process of its own, in a directory of its own."""
