@@ -213,3 +213,9 @@ def test_a_damaged_measured_csv_is_named(plain: RunDir, tmp_path: Path, grok: Gr
     refused = grok("measure", str(run.path), "-m", "margin")
     assert refused.returncode == 1
     assert "measured.csv: damaged" in refused.stderr
+
+
+def test_a_picture_that_cannot_be_written_is_named(plain: RunDir, grok: Grok) -> None:
+    refused = grok("inspect", str(plain.path), "--plot", "nowhere/network.png")
+    assert refused.returncode == 1
+    assert "cannot write nowhere/network.png" in refused.stderr

@@ -1,6 +1,7 @@
 """`grok measure-entropy`: attention entropy of snapshots."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -191,7 +192,7 @@ def _figure(measured: list[Measured]) -> "Figure":
         )
     axes.set_xscale("symlog", linthresh=1)
     axes.set(xlabel="step", ylabel="attention entropy (nats)")
-    axes.axhline(1.0986, color="0.7", linewidth=0.8, linestyle=":")
-    axes.annotate("ln 3", (0, 1.0986), color="0.5", fontsize=8, va="bottom")
+    axes.axhline(math.log(3), color="0.7", linewidth=0.8, linestyle=":")
+    axes.annotate("ln 3", (0, math.log(3)), color="0.5", fontsize=8, va="bottom")
     axes.legend(fontsize=8)
     return figure

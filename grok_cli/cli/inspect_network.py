@@ -74,7 +74,10 @@ def inspect_network(
     if plot is not None:
         from grok_cli.figures.network import draw_network
 
-        draw_network(subject).savefig(plot, dpi=150)
+        try:
+            draw_network(subject).savefig(plot, dpi=150)
+        except OSError as error:
+            raise GrokError(f"cannot write {plot}: {error.strerror}") from None
     if as_json:
         typer.echo(
             json.dumps(

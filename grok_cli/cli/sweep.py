@@ -23,8 +23,8 @@ from grok_cli.sweeps.executors import LocalOptions, SlurmOptions, make_executor
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import parse_seeds
 from grok_cli.sweeps.specfile import PAPER, Spec, find_spec, parse_grid, read_spec
+from grok_cli.sweeps.worker import INTERRUPTED
 
-INTERRUPTED = 130
 FOLLOWING = (
     "following the jobs: Ctrl-C has them save and leave the queue; --detach, or closing the "
     "terminal, leaves them to Slurm"

@@ -201,7 +201,7 @@ class Trainer:
                 row["test/loss"] = score.loss
                 row["test/accuracy"] = score.correct.double() / len(self.dataset.test)
 
-            # Once in a while: diagnostics, at the new weights.
+            # Once in a while: diagnostics, at the new weights, unless the run has diverged.
             due = [m for m in measurements if step == 1 or step % m.every == 0]
             if due and is_finite(*to_numbers([row])):
                 previous = dict(zip(self.model.trainable(), before, strict=True))

@@ -84,16 +84,19 @@ class Comparison:
     reason: str
 
     @property
+    def steps(self) -> list[float]:
+        """When each of our seeds generalised; infinite for one that has not."""
+        return [math.inf if reached.step is None else reached.step for reached in self.seeds]
+
+    @property
     def mean(self) -> float:
         """Mean over our seeds of the step of generalisation; infinite if one has not."""
-        steps = [math.inf if reached.step is None else reached.step for reached in self.seeds]
-        return sum(steps) / len(steps)
+        return statistics.fmean(self.steps)
 
     @property
     def median(self) -> float:
-        """Median over our seeds; infinite if half of them have not generalised."""
-        steps = [math.inf if reached.step is None else reached.step for reached in self.seeds]
-        return statistics.median(steps)
+        """Median over our seeds; infinite if half of them or more have not generalised."""
+        return statistics.median(self.steps)
 
     @property
     def mean_within(self) -> bool:

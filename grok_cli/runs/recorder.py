@@ -1,7 +1,6 @@
 """Keeps a run in its directory while it trains."""
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from grok_cli.core.training import Outcome, Recorder, Row, Trainer
 from grok_cli.errors import GrokError
 from grok_cli.runs.checkpoints import save_snapshot
 from grok_cli.runs.directory import RunDir
-from grok_cli.runs.files import write_atomically, write_text
+from grok_cli.runs.files import without_nan, write_atomically, write_text
 
 STATE_KEYS = {  # of a resume state: the trainer's, then the recorder's
     *("step", "weights", "optimizer", "phases"),
@@ -114,15 +113,11 @@ class RunRecorder(Recorder):
             "step": trainer.step,
             "steps": self.config.train.steps,
             **trainer.phases.summary(),
-            "final": {
-                name: value if math.isfinite(value) else None  # JSON has no nan
-                for name, value in self.last.items()
-                if name != "step"
-            },
+            "final": {name: value for name, value in self.last.items() if name != "step"},
             "steps_per_second": round((trainer.step - self.started_step) / max(session, 1e-9), 3),
             "seconds": round(seconds, 3),
         }
-        write_text(self.run.summary_file, json.dumps(summary, indent=2) + "\n")
+        write_text(self.run.summary_file, json.dumps(without_nan(summary), indent=2) + "\n")
 
 
 class Bystander(Recorder):
