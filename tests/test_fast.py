@@ -19,8 +19,8 @@ from grok_cli.core.fast_factors import FactoredForm
 from grok_cli.core.fast_layers import LayeredForm
 from grok_cli.core.fast_rows import Answer
 from grok_cli.core.fast_sums import Terms, gather, weighted_sums
+from grok_cli.core.initial import initial_model
 from grok_cli.core.loss import row_losses
-from grok_cli.core.model import Transformer
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.training import Trainer
 from tests.conftest import small_config
@@ -48,7 +48,7 @@ MODELS = st.fixed_dictionaries(
 def engines(config: Config) -> tuple[Engine, Engine]:
     """Both engines on one model, whose norms and biases are random too."""
     dataset = Dataset.of(config)
-    model = Transformer.of(config, dataset.vocab)
+    model = initial_model(config, dataset.vocab)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.trainable().values():
@@ -282,5 +282,5 @@ def test_engine_is_chosen_by_name() -> None:
     for name in ("auto", "plain", "fast"):
         config = small_config(train__engine=name)
         dataset = Dataset.of(config)
-        chosen[name] = type(make_engine(config, Transformer.of(config, dataset.vocab), dataset))
+        chosen[name] = type(make_engine(config, initial_model(config, dataset.vocab), dataset))
     assert chosen == {"auto": FastEngine, "plain": PlainEngine, "fast": FastEngine}

@@ -7,8 +7,8 @@ import torch
 
 from grok_cli.core.data import Dataset
 from grok_cli.core.engine import PlainEngine
+from grok_cli.core.initial import initial_model
 from grok_cli.core.loss import correct_rows, row_losses
-from grok_cli.core.model import Transformer
 from tests.conftest import small_config
 
 LABEL = torch.tensor([0])
@@ -62,6 +62,6 @@ def test_accuracy_counts_rows() -> None:
 def test_loss_at_init_is_log_of_classes() -> None:
     config = small_config()
     dataset = Dataset.of(config)
-    engine = PlainEngine(config, Transformer.of(config, dataset.vocab), dataset)
+    engine = PlainEngine(config, initial_model(config, dataset.vocab), dataset)
     score = engine.evaluate(dataset.test)
     assert score.loss.item() == pytest.approx(math.log(dataset.vocab), rel=0.05)

@@ -12,7 +12,7 @@ import torch
 
 from grok_cli.cli.inspect_network import find
 from grok_cli.cli.measure import measure_snapshots, subject_of, thin_out
-from grok_cli.core.model import Transformer
+from grok_cli.core.initial import initial_model
 from grok_cli.diagnostics.measures.attention import measure_layers
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
@@ -118,7 +118,7 @@ def clock_subject(p: int = 13) -> Subject:
     from grok_cli.core.data import Dataset
 
     dataset = Dataset.of(config)
-    subject = Subject(Transformer.of(config, dataset.vocab), dataset)
+    subject = Subject(initial_model(config, dataset.vocab), dataset)
     angles = 2 * torch.pi * 3 * (dataset.labels[:, None] - torch.arange(p + 1)) / p
     subject.trace.logits = 60 * angles.cos()
     subject.trace.logits[:, p] = -90

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from grok_cli.core.config import Config
+from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Norm, Transformer
 from grok_cli.core.placement import PLACEMENTS, canonical_name
 from tests.conftest import small_config
@@ -17,7 +18,7 @@ TOKENS = torch.tensor([[3, 5, 13], [0, 12, 13]])
 
 def random_model(**changes: object) -> Transformer:
     """A float64 model whose norms and biases are random too, so that nothing is trivially equal."""
-    model = Transformer.of(small_config(train__dtype="float64", **changes), vocab=14)
+    model = initial_model(small_config(train__dtype="float64", **changes), vocab=14)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -121,14 +122,14 @@ def test_unknown_placement_lists_the_known_ones() -> None:
 
 
 def test_parameter_count_is_the_published_architecture() -> None:
-    model = Transformer.of(Config(), vocab=114)
+    model = initial_model(Config(), vocab=114)
     d, hidden, vocab = 128, 512, 114
     expected = 2 * vocab * d + 3 * d + 4 * d * d + 2 * d * hidden + hidden + d
     assert sum(p.numel() for p in model.parameters()) == expected
 
 
 def test_init_has_the_published_scales() -> None:
-    model = Transformer.of(Config(), vocab=114).requires_grad_(False)
+    model = initial_model(Config(), vocab=114).requires_grad_(False)
     block = model.layers()[0]
     lecun = 0.8796 / math.sqrt(128)  # std of a normal truncated at two std is 0.8796 of it
     assert float(model.embed.std()) == pytest.approx(128**-0.5, rel=0.03)
@@ -141,17 +142,17 @@ def test_init_has_the_published_scales() -> None:
 
 def test_seed_alone_decides_the_initial_weights() -> None:
     torch.manual_seed(1)
-    first = Transformer.of(small_config(), 14).state_dict()
+    first = initial_model(small_config(), 14).state_dict()
     torch.manual_seed(2)
-    second = Transformer.of(small_config(), 14).state_dict()
+    second = initial_model(small_config(), 14).state_dict()
     assert all(first[name].equal(second[name]) for name in first)
-    other = Transformer.of(small_config(train__seed=1), 14).state_dict()
+    other = initial_model(small_config(train__seed=1), 14).state_dict()
     assert not first["embed"].equal(other["embed"])
 
 
 def test_init_scale_multiplies_every_parameter() -> None:
-    one = Transformer.of(small_config(model__ln_type="pre"), 14).state_dict()
-    two = Transformer.of(small_config(model__ln_type="pre", model__init_scale=2.0), 14).state_dict()
+    one = initial_model(small_config(model__ln_type="pre"), 14).state_dict()
+    two = initial_model(small_config(model__ln_type="pre", model__init_scale=2.0), 14).state_dict()
     assert all(two[name].equal(2 * one[name]) for name in one)
 
 
@@ -166,7 +167,7 @@ def test_output_scaling_scales_logits_or_only_the_loss() -> None:
 
 
 def test_subtract_init_starts_at_zero_and_moves_with_the_model_only() -> None:
-    model = Transformer.of(small_config(model__subtract_init=True), 14)
+    model = initial_model(small_config(model__subtract_init=True), 14)
     assert model(TOKENS).abs().max() == 0
     assert not any(name.startswith("initial") for name in model.trainable())
     with torch.no_grad():

@@ -7,6 +7,7 @@ depends on.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -32,8 +33,12 @@ def _known_task(name: str) -> str:
     return name
 
 
-# Settings of where and how a run executes, not of what it computes.
+# Settings of where and how a run executes and what is measured on the way (which never changes
+# training), not of what it computes.
 _NO_RESULT: dict[str, Any] = {"affects_result": False}
+
+# What runs did that were recorded before `model.init_draws` existed.
+BEFORE_INIT_DRAWS = {"init_draws": "cpu"}
 
 LnType = Annotated[
     str,
@@ -132,6 +137,11 @@ class ModelConfig(Section):
         description="Init of attention output and MLP: truncated normal of std 1/sqrt(fan_in), "
         "or normal of std sqrt(2/fan_in).",
     )
+    init_draws: Literal["published", "cpu"] = Field(
+        "published",
+        description="Random numbers of the initial weights: published, those of the GPU on which "
+        "the published runs were made, on every device; cpu, those of PyTorch on a CPU.",
+    )
     init_scale: float = Field(1.0, gt=0, description="Factor on every parameter at init.")
     subtract_init: bool = Field(
         False, description="Subtract the output of the initial model, so that training starts at 0."
@@ -195,6 +205,7 @@ class TrainConfig(Section):
     diagnostics: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
         description="Diagnostics to compute while training: name -> steps between.",
+        json_schema_extra=_NO_RESULT,
     )
     snapshot_every: int = Field(
         200, ge=1, description="Steps between weight snapshots (0, 1, 10, 50 and the last also)."
@@ -259,6 +270,18 @@ class Config(Section):
             )
         return self
 
+    @classmethod
+    def recorded(cls, sections: Mapping[str, Any]) -> "Config":
+        """The configuration that a run recorded, complete but for settings that came later.
+
+        Raises:
+            pydantic.ValidationError: it is not valid.
+        """
+        model = sections.get("model")
+        if isinstance(model, Mapping):
+            sections = {**sections, "model": {**BEFORE_INIT_DRAWS, **model}}
+        return cls.model_validate(sections)
+
     @property
     def split_seed(self) -> int:
         """Seed of the train/test split."""
@@ -266,12 +289,12 @@ class Config(Section):
         return self.train.seed if seed is None else seed
 
     def identity(self) -> dict[str, Any]:
-        """The settings that the result depends on: all but hardware, storage and W&B."""
-        sections = self.model_dump(mode="json")
-        return {
+        """The settings that the result depends on: all but hardware, storage, measuring and W&B."""
+        sections = {
             section: {key: v for key, v in values.items() if affects_result(f"{section}.{key}")}
-            for section, values in sections.items()
+            for section, values in self.model_dump(mode="json").items()
         }
+        return {section: values for section, values in sections.items() if values}
 
     def digest(self) -> str:
         """Ten hexadecimal digits of the SHA-256 of `identity()`: the same for equal runs."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from grok_cli.core.config import Config, ModelConfig
+from grok_cli.core.config import ModelConfig
 from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -98,6 +98,11 @@ class MLP(nn.Module):
         self.w_gate = nn.Parameter(torch.empty(hidden, d)) if gated else None
         self.b_gate = nn.Parameter(torch.zeros(hidden)) if gated else None
 
+    def matrices(self) -> list[nn.Parameter]:
+        """The weight matrices in the order in which they are drawn: in, gate, out."""
+        gate = [] if self.w_gate is None else [self.w_gate]
+        return [self.w_in, *gate, self.w_out]
+
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         hidden = self.activation(F.linear(x, self.w_in, self.b_in))
         if self.w_gate is not None:
@@ -136,7 +141,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Embedding, blocks, unembedding. `Transformer.of(config)` gives one with initial weights."""
+    """Embedding, blocks, unembedding. `initial_model(config)` gives one with initial weights."""
 
     def __init__(self, config: ModelConfig, vocab: int) -> None:
         super().__init__()
@@ -152,18 +157,6 @@ class Transformer(nn.Module):
         if config.subtract_init:
             plain = config.model_copy(update={"subtract_init": False})
             self.initial = Transformer(plain, vocab).requires_grad_(False)
-
-    @classmethod
-    def of(cls, config: Config, vocab: int) -> "Transformer":
-        """The model of a run with its initial weights, which the seed alone decides.
-
-        The weights are drawn on the CPU in float32 whatever the device and type of the run.
-        """
-        model = cls(config.model, vocab)
-        init_weights(model, torch.Generator().manual_seed(config.train.seed))
-        if model.initial is not None:
-            model.initial.load_state_dict(model.state_dict(), strict=False)
-        return model.to(getattr(torch, config.train.dtype))
 
     @property
     def loss_scale(self) -> float:
@@ -200,33 +193,3 @@ class Transformer(nn.Module):
     def forward(self, tokens: Int[Tensor, "batch 3"]) -> Float[Tensor, "batch vocab"]:
         """The logits at the last position."""
         return self.trace(tokens).logits
-
-
-def init_weights(model: Transformer, generator: torch.Generator) -> None:
-    """Draw the initial weights as the published code does; norms and biases are set already.
-
-    Embedding and unembedding N(0, 1/d); positions N(0, 0.02^2); q, k, v Xavier-uniform as one
-    (3d, d) matrix; attention output and MLP by `model.init`; then everything times `init_scale`.
-    """
-    config = model.config
-
-    def kernel(weight: Tensor) -> None:
-        if config.init == "kaiming":
-            nn.init.kaiming_normal_(weight, generator=generator)
-        else:  # LeCun: std 1/sqrt(fan_in), truncated at two std
-            std = weight.shape[1] ** -0.5
-            nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std, generator=generator)
-
-    nn.init.normal_(model.embed, std=config.d_model**-0.5, generator=generator)
-    nn.init.normal_(model.pos, std=0.02, generator=generator)
-    for block in model.layers():
-        nn.init.xavier_uniform_(block.attn.qkv, generator=generator)
-        kernel(block.attn.out)
-        for weight in (block.mlp.w_in, block.mlp.w_gate, block.mlp.w_out):
-            if weight is not None:
-                kernel(weight)
-    if model.unembed is not None:
-        nn.init.normal_(model.unembed, std=config.d_model**-0.5, generator=generator)
-    with torch.no_grad():
-        for parameter in model.trainable().values():
-            parameter.mul_(config.init_scale)

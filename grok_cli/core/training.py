@@ -27,6 +27,7 @@ from grok_cli.core.config import Config
 from grok_cli.core.crew import one_thread
 from grok_cli.core.data import Dataset
 from grok_cli.core.engine import make_engine
+from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
 from grok_cli.core.phases import Phases
 from grok_cli.core.placement import PLACEMENTS
@@ -128,7 +129,7 @@ class Trainer:
             else config.train.device
         )
         self.dataset = Dataset.of(config, self.device)
-        self.model = Transformer.of(config, self.dataset.vocab).to(self.device)
+        self.model = initial_model(config, self.dataset.vocab).to(self.device)
         self.engine = make_engine(config, self.model, self.dataset)
         self.parameters: list[Tensor] = list(self.model.trainable().values())
         self.optimizer = AdamW(self.parameters, config.opt)

@@ -71,7 +71,7 @@ def load_snapshot(path: Path) -> Snapshot:
     if not isinstance(content, dict) or not {"step", "config", "weights"} <= content.keys():
         raise CheckpointError(f"{path}: not a snapshot of this program (no step, config, weights)")
     try:
-        config = Config.model_validate(content["config"])
+        config = Config.recorded(content["config"])
     except ValidationError as error:
         raise CheckpointError(f"{path}: its configuration is not valid: {explain(error)}") from None
     if not isinstance(content["step"], int) or not isinstance(content["weights"], dict):

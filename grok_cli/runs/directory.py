@@ -21,11 +21,11 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from grok_cli.core.config import SECTIONS, Config
+from grok_cli.core.config import BEFORE_INIT_DRAWS, SECTIONS, Config
 from grok_cli.errors import UsageError
 from grok_cli.runs.claim import live_owner
 from grok_cli.runs.files import read_json, write_text
-from grok_cli.runs.settings import dump_config, load_config, read_yaml
+from grok_cli.runs.settings import build_config, dump_config, flatten, read_yaml
 
 DONE = ("finished", "diverged")  # statuses after which there is nothing left to train
 
@@ -60,11 +60,15 @@ class RunDir:
         """
         if not self.exists():
             raise RunDirectoryError(f"{self.path} is not a run directory: it has no config.yaml")
-        if not read_yaml(self.config_file).keys() >= SECTIONS.keys() - {"wandb"}:
+        sections = read_yaml(self.config_file)
+        if not sections.keys() >= SECTIONS.keys() - {"wandb"}:
             raise RunDirectoryError(
                 f"{self.config_file} is damaged: it does not state all sections"
             )
-        return load_config(self.config_file)
+        earlier = {f"model.{key}": value for key, value in BEFORE_INIT_DRAWS.items()}
+        return build_config(
+            earlier | flatten(sections, str(self.config_file)), str(self.config_file)
+        )
 
     def recorded_summary(self) -> dict[str, Any]:
         """The content of summary.json; status "new" where nothing was trained yet.

@@ -7,6 +7,7 @@ import torch
 
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
+from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
 from grok_cli.diagnostics.subject import Subject
 
@@ -24,7 +25,7 @@ def small_network(
         }
     )
     dataset = Dataset.of(config)
-    network = Transformer.of(config, dataset.vocab)
+    network = initial_model(config, dataset.vocab)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for parameter in network.trainable().values():

@@ -12,6 +12,7 @@ import torch
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.engine import PlainEngine
+from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
 from grok_cli.diagnostics import registry
 from grok_cli.diagnostics.registry import (
@@ -128,7 +129,7 @@ def train(wanted: dict[str, int], steps: int = 6) -> tuple[Transformer, list[dic
         {"data": {"modulus": 7}, "model": {"d_model": 16, "ln_type": "mlp-pre"}}
     )
     dataset = Dataset.of(config)
-    model = Transformer.of(config, dataset.vocab)
+    model = initial_model(config, dataset.vocab)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     engine = PlainEngine(config, model, dataset)
     periods = schedule(wanted, model, copy.deepcopy(model))
