@@ -57,7 +57,7 @@ def test_columns_are_those_of_the_wandb_console(two_placements: Path, tmp_path: 
         '"model.ln_type: pre - test/accuracy__MAX"'
     )
     assert not (tmp_path / "out" / "train_loss.csv").exists()
-    table = pd.read_csv(tmp_path / "out" / "test_accuracy.csv")
+    table = pd.read_csv(tmp_path / "out" / "test_accuracy.csv", float_precision="round_trip")
     assert table["Step"].tolist() == [1, 2, 3]
     assert table["model.ln_type: pre - test/accuracy"].tolist() == [(0.2 + 0.4) / 2, 0.6, 1.0]
     off = table["model.ln_type: off - test/accuracy"]
@@ -76,7 +76,7 @@ def test_metrics_that_are_no_numbers_are_an_error_that_names_the_file(tmp_path: 
 
 def test_std_and_seeds_on_request(two_placements: Path, tmp_path: Path) -> None:
     export(two_placements, "--out", tmp_path, "--metric", "train/loss", "--std", "--per-seed")
-    table = pd.read_csv(tmp_path / "train_loss.csv")
+    table = pd.read_csv(tmp_path / "train_loss.csv", float_precision="round_trip")
     pre = "model.ln_type: pre - train/loss"
     assert table[f"{pre}__SEED_1"].tolist() == [4.0, 3.0, 2.0]
     assert table[f"{pre}__SEED_2"].isna().tolist() == [False, False, True]
@@ -86,7 +86,7 @@ def test_std_and_seeds_on_request(two_placements: Path, tmp_path: Path) -> None:
 
 def test_long_is_tidy(two_placements: Path, tmp_path: Path) -> None:
     export(two_placements, "--out", tmp_path, "--long")
-    table = pd.read_csv(tmp_path / "long.csv")
+    table = pd.read_csv(tmp_path / "long.csv", float_precision="round_trip")
     assert table.columns.tolist() == ["group", "seed", "step", "metric", "value"]
     assert len(table) == 3 * 3 + 2 + 3 * 2 + 2
     assert not table["value"].isna().any()
@@ -96,7 +96,7 @@ def test_long_is_tidy(two_placements: Path, tmp_path: Path) -> None:
 
 def test_summary_has_a_row_a_run(two_placements: Path, tmp_path: Path) -> None:
     export(two_placements, "--out", tmp_path, "--summary")
-    table = pd.read_csv(tmp_path / "summary.csv")
+    table = pd.read_csv(tmp_path / "summary.csv", float_precision="round_trip")
     assert table["model.ln_type"].tolist() == ["off", "off", "pre", "pre"]
     assert table["train.seed"].tolist() == [1, 2, 1, 2]
     assert table["generalised_at"].tolist() == [7] * 4
@@ -130,7 +130,7 @@ def test_unfinished_runs_are_left_out_or_kept_as_asked(
     assert "peri" not in (tmp_path / "train_loss.csv").read_text()
     result = runner.invoke(app, [*arguments, "--include", "all"], catch_exceptions=False)
     assert f"included: {directory.name} (diverged)" in result.stderr
-    table = pd.read_csv(tmp_path / "train_loss.csv")
+    table = pd.read_csv(tmp_path / "train_loss.csv", float_precision="round_trip")
     assert table["model.ln_type: peri - train/loss"][0] == 1.0
     assert table["model.ln_type: peri - train/loss"].isna().tolist() == [False, True, True]
 
@@ -158,7 +158,7 @@ def test_groups_are_named_by_what_varies_but_seeds() -> None:
 def test_coarser_groups_average_over_the_rest(two_placements: Path, tmp_path: Path) -> None:
     arguments = ["--group-by", "data.task", "--per-seed", "--metric", "train/loss"]
     export(two_placements, "--out", tmp_path, *arguments)
-    table = pd.read_csv(tmp_path / "train_loss.csv")
+    table = pd.read_csv(tmp_path / "train_loss.csv", float_precision="round_trip")
     assert table["data.task: add - train/loss"][0] == (1 + 2 + 4 + 8) / 4
     assert sum("__RUN_" in column for column in table.columns) == 4
 

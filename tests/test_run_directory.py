@@ -55,7 +55,7 @@ def test_directory_holds_what_it_says(finished: RunDir) -> None:
 
 
 def test_metrics_open_in_pandas_and_numbers_round_trip(finished: RunDir) -> None:
-    table = pandas.read_csv(finished.metrics_file)
+    table = pandas.read_csv(finished.metrics_file, float_precision="round_trip")
     assert table["step"].tolist() == list(range(1, 61))
     assert table["test/loss"].notna().sum() == 7  # step 1 and every tenth
     final = finished.summary()["final"]
@@ -115,7 +115,7 @@ def test_signal_saves_and_exits_130(
     assert out.splitlines()[-1] == str(run.path)
     assert f"grok train --resume {run.path}" in err
     assert run.summary()["status"] == "interrupted"
-    rows = pandas.read_csv(run.metrics_file)
+    rows = pandas.read_csv(run.metrics_file, float_precision="round_trip")
     assert len(rows) == run.summary()["step"] == torch.load(run.resume_file)["step"]
 
 
