@@ -84,8 +84,8 @@ def test_lazy_learning_rate_is_that_of_the_scale_squared(variant: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_shortened_study_trains_to_a_report(name: str, tmp_path: Path) -> None:
     """A run of the first and of the last group, 10 steps, every diagnostic of the study."""
-    from grok_cli.figures.pages import html_page
-    from grok_cli.figures.report import make_report
+    from grok_cli.report.pages import html_page
+    from grok_cli.report.report import make_report
 
     spec = read_spec(STUDIES / f"{name}.yaml")
     runs = plan_runs(spec, SHORT, [456], tmp_path / name)

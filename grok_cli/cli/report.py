@@ -9,7 +9,7 @@ from rich.markup import escape
 from grok_cli.errors import GrokError, UsageError
 
 if TYPE_CHECKING:
-    from grok_cli.figures.report import Report
+    from grok_cli.report.report import Report
     from grok_cli.sweeps.specfile import Spec
 
 IMAGES = ("accuracy", "generalisation")  # beside a Markdown report
@@ -43,8 +43,8 @@ def report(
         raise UsageError(f"{directory}: no such directory; expected one of runs")
     spec, name = _spec(directory, study)
 
-    from grok_cli.figures.pages import html_page, markdown_page
-    from grok_cli.figures.report import make_report
+    from grok_cli.report.pages import html_page, markdown_page
+    from grok_cli.report.report import make_report
     from grok_cli.runs.files import write_text
 
     content = make_report(directory, spec, name)

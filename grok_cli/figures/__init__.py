@@ -1,1 +1,1 @@
-"""Figures and reports; the only package that imports matplotlib. Torch only in `network`."""
+"""Figures; the only package that imports matplotlib. Torch only in `network`."""

@@ -11,13 +11,13 @@ from markupsafe import Markup
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.figures import charts
 from grok_cli.figures.names import FIGURES
-from grok_cli.figures.published import published
-from grok_cli.figures.report import Report
 from grok_cli.figures.style import looks
+from grok_cli.report.published import published
+from grok_cli.report.report import Report
 
 if TYPE_CHECKING:
     from grok_cli.figures.charts import Chart
-    from grok_cli.figures.verdict import Comparison
+    from grok_cli.report.verdict import Comparison
 
 FOLDER = Path(__file__).with_name("page")
 FIRST = ("accuracy", "loss", "generalisation")  # charts; the others follow

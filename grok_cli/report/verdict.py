@@ -34,7 +34,7 @@ import numpy as np
 
 from grok_cli.core.phases import GENERALISED
 from grok_cli.figures.bands import Band, first_at_least, first_at_most
-from grok_cli.figures.published import Published, PublishedGroup
+from grok_cli.report.published import Published, PublishedGroup
 
 LEVEL = 0.05
 LOSS = 0.01

@@ -15,10 +15,10 @@ import pytest
 from grok_cli.core.config import Config
 from grok_cli.figures.bands import Band
 from grok_cli.figures.charts import curve_charts
-from grok_cli.figures.pages import html_page, markdown_page, markdown_text
-from grok_cli.figures.published import follows_protocol, published
-from grok_cli.figures.report import make_report, train_command
-from grok_cli.figures.verdict import (
+from grok_cli.report.pages import html_page, markdown_page, markdown_text
+from grok_cli.report.published import follows_protocol, published
+from grok_cli.report.report import make_report, train_command
+from grok_cli.report.verdict import (
     COMPATIBLE,
     INCOMPATIBLE,
     UNDECIDED,

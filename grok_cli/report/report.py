@@ -18,8 +18,8 @@ from grok_cli.exports.tables import make_groups
 from grok_cli.figures.bands import Measured, read_runs
 from grok_cli.figures.names import PLACEMENT, GroupNames, name_groups, placement_order
 from grok_cli.figures.phases import ACCURACY, generalised
-from grok_cli.figures.published import Published, follows_protocol, published
-from grok_cli.figures.verdict import Comparison, compare, overall
+from grok_cli.report.published import Published, follows_protocol, published
+from grok_cli.report.verdict import Comparison, compare, overall
 from grok_cli.runs.groups import SEEDS, group_keys, shown, varying_keys
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.plan import plan_runs

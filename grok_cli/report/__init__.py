@@ -1,0 +1,1 @@
+"""What came out of runs, as a page: a verdict beside the published numbers, figures, tables."""
