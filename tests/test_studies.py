@@ -12,9 +12,9 @@ from grok_cli.cli.studies import PACE
 from grok_cli.core.config import KEYS
 from grok_cli.core.training import NORM_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
 from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.directory import create_run
 from grok_cli.runs.launch import train_run
-from grok_cli.sweeps.local import available_cores, share_cores
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS
 from grok_cli.sweeps.specfile import STUDIES, read_spec

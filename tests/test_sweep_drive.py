@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from grok_cli.executors.base import Change, Job
 from grok_cli.runs.claim import Claim
 from grok_cli.sweeps import drive
 from grok_cli.sweeps.drive import Driver, Entry, SweepWatcher
-from grok_cli.sweeps.executor import Change, Job
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.specfile import PAPER
 

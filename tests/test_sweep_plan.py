@@ -7,8 +7,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from grok_cli.executors.local import share_cores
 from grok_cli.runs.settings import SettingsError
-from grok_cli.sweeps.local import share_cores
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
 from grok_cli.sweeps.specfile import PAPER, Spec, find_spec, parse_grid, read_spec

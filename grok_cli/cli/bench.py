@@ -10,7 +10,7 @@ from rich.table import Table
 
 from grok_cli.core.placement import canonical_name
 from grok_cli.errors import UsageError
-from grok_cli.sweeps.local import available_cores
+from grok_cli.executors.local import available_cores
 
 if TYPE_CHECKING:
     from grok_cli.bench import Report

@@ -1,6 +1,6 @@
 """Options of `grok sweep` that say where runs are trained.
 
-`FLAGS` names the fields of the executors' options (sweeps/executors.py) that have a flag; help
+`FLAGS` names the fields of the executors' options (executors/) that have a flag; help
 texts come from there, so that they are written once.
 """
 
@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 
 from grok_cli.errors import UsageError
-from grok_cli.sweeps.executors import KINDS, ExecutorOptions, build_options
+from grok_cli.executors.registry import KINDS, ExecutorOptions, build_options
 
 FLAGS = {
     "--jobs": "jobs",

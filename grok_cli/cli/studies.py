@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from grok_cli.errors import UsageError
+from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.directory import DONE, RunDir, find_runs
 from grok_cli.runs.settings import flat_settings
-from grok_cli.sweeps.local import available_cores, share_cores
 from grok_cli.sweeps.plan import measured_speed, plan_runs, steps_left
 from grok_cli.sweeps.specfile import STUDIES, read_spec
 

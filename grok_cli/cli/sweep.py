@@ -16,14 +16,16 @@ from grok_cli.cli.sweep_queue import ACTIONS, print_status, typed_command
 from grok_cli.cli.sweep_report import print_plan, report
 from grok_cli.cli.sweep_view import SweepLog, SweepTable
 from grok_cli.errors import UsageError
+from grok_cli.executors.local import LocalOptions
+from grok_cli.executors.registry import make_executor
+from grok_cli.executors.slurm.options import SlurmOptions
+from grok_cli.executors.worker import INTERRUPTED
 from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import layer
 from grok_cli.sweeps.drive import Driver
-from grok_cli.sweeps.executors import LocalOptions, SlurmOptions, make_executor
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import parse_seeds
 from grok_cli.sweeps.specfile import PAPER, Spec, find_spec, parse_grid, read_spec
-from grok_cli.sweeps.worker import INTERRUPTED
 
 FOLLOWING = (
     "following the jobs: Ctrl-C has them save and leave the queue; --detach, or closing the "

@@ -16,7 +16,7 @@ from grok_cli.sweeps.drive import Driver, SweepWatcher, job_of
 from grok_cli.sweeps.plan import PlannedRun
 
 if TYPE_CHECKING:  # submitit need not be there
-    from grok_cli.sweeps.slurm.executor import SlurmExecutor
+    from grok_cli.executors.slurm.executor import SlurmExecutor
 
 ACTIONS = ("--status", "--detach", "--cancel", "--dry-run")
 POLL_SECONDS = 0.5

@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from grok_cli.executors.worker import last_lines
 from grok_cli.runs.directory import DONE, find_runs
 from grok_cli.runs.settings import flat_settings
-from grok_cli.sweeps.drive import Entry, last_lines
+from grok_cli.sweeps.drive import Entry
 from grok_cli.sweeps.plan import PlannedRun, measured_speed, steps_left
 from grok_cli.sweeps.summary import Group, summarise
 

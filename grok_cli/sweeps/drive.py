@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grok_cli.errors import GrokError
+from grok_cli.executors.base import Change, Executor, Job
+from grok_cli.executors.worker import INTERRUPTED, ending, last_lines
 from grok_cli.runs.directory import DONE
-from grok_cli.sweeps.executor import Change, Executor, Job
 from grok_cli.sweeps.plan import PlannedRun
-from grok_cli.sweeps.worker import INTERRUPTED, ending
 
 POLL_SECONDS = 0.2
 REFRESH_SECONDS = 1.0  # workers renew their summaries every two seconds
@@ -233,14 +233,3 @@ class Driver:
 def job_of(planned: PlannedRun) -> Job:
     """What an executor has to do for a run whose directory exists."""
     return Job(planned.run, tuple(planned.changes()))
-
-
-def last_lines(path: Any, count: int) -> list[str]:
-    """The last lines of a text file that are not empty; [] if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 10_000))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]

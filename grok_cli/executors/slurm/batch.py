@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from grok_cli.executors.worker import INTERRUPTED
 from grok_cli.runs.files import read_json, write_text
-from grok_cli.sweeps.worker import INTERRUPTED
 
 STARTED, ENDED = ".started-", ".ended"
 

@@ -13,22 +13,22 @@ from typing import Any
 import pytest
 
 from grok_cli.errors import UsageError
+from grok_cli.executors.local import LocalExecutor
+from grok_cli.executors.ray.options import RayOptions
 from grok_cli.runs.directory import RunDir
 from grok_cli.sweeps import drive
 from grok_cli.sweeps.drive import Driver, Entry, SweepWatcher
-from grok_cli.sweeps.executors import RayOptions
-from grok_cli.sweeps.local import LocalExecutor
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.specfile import Spec
-from tests.ray_cluster import TwoNodes, processes, two_nodes
+from tests.executors.ray_cluster import TwoNodes, processes, two_nodes
 from tests.waiting import wait_for
 
 pytest.importorskip("ray", reason="Ray is not installed")
 
-from grok_cli.sweeps.on_ray import executor as ray_executor
-from grok_cli.sweeps.on_ray import run as ray_run
-from grok_cli.sweeps.on_ray.cluster import connect
-from grok_cli.sweeps.on_ray.executor import RayExecutor
+from grok_cli.executors.ray import executor as ray_executor
+from grok_cli.executors.ray import run as ray_run
+from grok_cli.executors.ray.cluster import connect
+from grok_cli.executors.ray.executor import RayExecutor
 
 pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grok_cli import __version__
+from grok_cli.executors.base import Job
+from grok_cli.executors.ray.mirror import Batch, Stamps, changed_files, plant
+from grok_cli.executors.worker import release, start_worker
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir
-from grok_cli.sweeps.executor import Job
-from grok_cli.sweeps.on_ray.mirror import Batch, Stamps, changed_files, plant
-from grok_cli.sweeps.worker import release, start_worker
 
 
 @dataclass(frozen=True)

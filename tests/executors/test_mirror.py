@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from grok_cli.core.training import Recorder, Row, Trainer
-from grok_cli.runs.directory import RunDir, create_run
-from grok_cli.runs.launch import train_run
-from grok_cli.sweeps.on_ray import mirror
-from grok_cli.sweeps.on_ray.mirror import (
+from grok_cli.executors.ray import mirror
+from grok_cli.executors.ray.mirror import (
     Batch,
     SentFile,
     Stamps,
@@ -19,6 +17,8 @@ from grok_cli.sweeps.on_ray.mirror import (
     seed_files,
     write_batch,
 )
+from grok_cli.runs.directory import RunDir, create_run
+from grok_cli.runs.launch import train_run
 from tests.conftest import small_config
 
 CONFIG = small_config(train__snapshot_every=10)

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 
 from grok_cli.errors import GrokError, UsageError
-from grok_cli.sweeps.local import available_cores
+from grok_cli.executors.local import available_cores
 
 REACH_SECONDS = 10.0  # how long a cluster's address may take to answer
 OBJECT_STORE_BYTES = 200_000_000  # of a cluster started on the spot; files pass through it

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from grok_cli.executors.base import Job
+from grok_cli.executors.ray.mirror import Stamps, seed_files, write_batch
+from grok_cli.executors.ray.worker import News, RayWorker, new_home
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir, create_run
-from grok_cli.sweeps.executor import Job
-from grok_cli.sweeps.on_ray.mirror import Stamps, seed_files, write_batch
-from grok_cli.sweeps.on_ray.worker import News, RayWorker, new_home
 from tests.conftest import small_config
 from tests.waiting import wait_for
 

@@ -16,12 +16,12 @@ from typing import Any
 import ray
 
 from grok_cli.errors import GrokError, UsageError
+from grok_cli.executors.base import Change, Job
+from grok_cli.executors.ray.cluster import connect, too_large
+from grok_cli.executors.ray.options import RayOptions
+from grok_cli.executors.ray.run import RemoteRun
+from grok_cli.executors.ray.worker import RayWorker
 from grok_cli.runs.claim import EXPIRES, live_owner
-from grok_cli.sweeps.executor import Change, Job
-from grok_cli.sweeps.executors import RayOptions
-from grok_cli.sweeps.on_ray.cluster import connect, too_large
-from grok_cli.sweeps.on_ray.run import RemoteRun
-from grok_cli.sweeps.on_ray.worker import RayWorker
 
 AHEAD = 50  # runs for which Ray looks for a node at a time; more would only burden it
 LOOK_SECONDS = 5.0  # between looks at the nodes while runs wait for one

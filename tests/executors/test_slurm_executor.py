@@ -10,16 +10,16 @@ import pytest
 
 pytest.importorskip("submitit", reason="needs the extra [slurm]")
 
+from grok_cli.executors.base import Change, Job
+from grok_cli.executors.slurm import executor as module
+from grok_cli.executors.slurm import queue
+from grok_cli.executors.slurm.batch import Batch, Ending
+from grok_cli.executors.slurm.executor import SlurmExecutor
+from grok_cli.executors.slurm.options import SlurmOptions
+from grok_cli.executors.slurm.queue import NoAnswerError, Queue, SlurmError, Task
+from grok_cli.executors.slurm.submit import NoRoomError
 from grok_cli.runs.claim import Claim
 from grok_cli.runs.directory import create_run, find_runs
-from grok_cli.sweeps.executor import Change, Job
-from grok_cli.sweeps.executors import SlurmOptions
-from grok_cli.sweeps.slurm import executor as module
-from grok_cli.sweeps.slurm import queue
-from grok_cli.sweeps.slurm.batch import Batch, Ending
-from grok_cli.sweeps.slurm.executor import SlurmExecutor
-from grok_cli.sweeps.slurm.queue import NoAnswerError, Queue, SlurmError, Task
-from grok_cli.sweeps.slurm.submit import NoRoomError
 from tests.conftest import small_config
 
 

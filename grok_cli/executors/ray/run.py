@@ -14,11 +14,11 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayT
 
 from grok_cli import __version__
 from grok_cli.errors import GrokError
+from grok_cli.executors.base import Change, Job
+from grok_cli.executors.ray.mirror import Stamps, seed_files, write_batch
+from grok_cli.executors.ray.worker import News, Place
 from grok_cli.runs.claim import Claim, ClaimedError
 from grok_cli.runs.directory import RunDir
-from grok_cli.sweeps.executor import Change, Job
-from grok_cli.sweeps.on_ray.mirror import Stamps, seed_files, write_batch
-from grok_cli.sweeps.on_ray.worker import News, Place
 
 NEWS_SECONDS = 1.0  # between questions to a worker
 

@@ -11,13 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grok_cli.runs.claim import Claim, ClaimedError
-from grok_cli.runs.directory import DONE, RunDir
-from grok_cli.sweeps.drive import last_lines
-from grok_cli.sweeps.executor import Change, Job
-from grok_cli.sweeps.executors import SlurmOptions
-from grok_cli.sweeps.slurm.batch import Batch, Records
-from grok_cli.sweeps.slurm.queue import (
+from grok_cli.executors.base import Change, Job
+from grok_cli.executors.slurm.batch import Batch, Records
+from grok_cli.executors.slurm.options import SlurmOptions
+from grok_cli.executors.slurm.queue import (
     NoAnswerError,
     Queue,
     SlurmError,
@@ -25,8 +22,10 @@ from grok_cli.sweeps.slurm.queue import (
     cancel,
     largest_array,
 )
-from grok_cli.sweeps.slurm.submit import NoRoomError, submit_batch
-from grok_cli.sweeps.worker import INTERRUPTED
+from grok_cli.executors.slurm.submit import NoRoomError, submit_batch
+from grok_cli.executors.worker import INTERRUPTED, last_lines
+from grok_cli.runs.claim import Claim, ClaimedError
+from grok_cli.runs.directory import DONE, RunDir
 
 POLL_SECONDS = 1.0  # between looks at the records, which cost Slurm nothing
 QUEUE_SECONDS = (2.0, 30.0)  # between looks at the queue: soon after news, and at most

@@ -13,7 +13,7 @@ import pytest
 
 from grok_cli.runs.claim import read_claim
 from grok_cli.runs.directory import RunDir, find_runs
-from tests.slurm_cluster import MAX_ARRAY_SIZE, Cluster, missing, slurm_cluster
+from tests.executors.slurm_cluster import MAX_ARRAY_SIZE, Cluster, missing, slurm_cluster
 from tests.waiting import wait_for
 
 pytestmark = [

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import submitit
 
+from grok_cli.executors.base import Job
+from grok_cli.executors.slurm.batch import Batch
+from grok_cli.executors.slurm.options import SlurmOptions, slurm_minutes
+from grok_cli.executors.slurm.queue import NoAnswerError, SlurmError, outside_any_job
+from grok_cli.executors.slurm.signals import blocked
+from grok_cli.executors.slurm.task import ArrayTask
 from grok_cli.runs.directory import RunDir
-from grok_cli.sweeps.executor import Job
-from grok_cli.sweeps.executors import SlurmOptions, slurm_minutes
-from grok_cli.sweeps.slurm.batch import Batch
-from grok_cli.sweeps.slurm.queue import NoAnswerError, SlurmError, outside_any_job
-from grok_cli.sweeps.slurm.signals import blocked
-from grok_cli.sweeps.slurm.task import ArrayTask
 
 SIGNAL_SECONDS = 90  # before the time limit, and up to a minute earlier, runs are told to save
 # How sbatch says that there are too many jobs, and that it does not know what became of them.

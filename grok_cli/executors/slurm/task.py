@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from grok_cli.executors.base import Job
+from grok_cli.executors.slurm.batch import Batch, Ending
+from grok_cli.executors.slurm.signals import blocked
+from grok_cli.executors.worker import INTERRUPTED, release, start_worker
 from grok_cli.runs.claim import EXPIRES, live_owner
-from grok_cli.sweeps.executor import Job
-from grok_cli.sweeps.slurm.batch import Batch, Ending
-from grok_cli.sweeps.slurm.signals import blocked
-from grok_cli.sweeps.worker import INTERRUPTED, release, start_worker
 
 POLL_SECONDS = 0.1
 # Slurm signals worker and task one by one: how long the worker's end may come before ours.

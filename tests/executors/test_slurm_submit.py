@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("submitit", reason="needs the extra [slurm]")
 
+from grok_cli.executors.base import Job
+from grok_cli.executors.slurm.batch import Batch
+from grok_cli.executors.slurm.options import SlurmOptions
+from grok_cli.executors.slurm.queue import NoAnswerError, SlurmError
+from grok_cli.executors.slurm.submit import NoRoomError, submit_batch
 from grok_cli.runs.directory import create_run
-from grok_cli.sweeps.executor import Job
-from grok_cli.sweeps.executors import SlurmOptions
-from grok_cli.sweeps.slurm.batch import Batch
-from grok_cli.sweeps.slurm.queue import NoAnswerError, SlurmError
-from grok_cli.sweeps.slurm.submit import NoRoomError, submit_batch
 from tests.conftest import small_config
 
 

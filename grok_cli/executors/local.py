@@ -4,9 +4,33 @@ import os
 import subprocess
 from collections import deque
 from collections.abc import Sequence
+from typing import Any, Literal
 
-from grok_cli.sweeps.executor import Change, Job
-from grok_cli.sweeps.worker import release, start_worker
+from pydantic import Field, field_validator
+
+from grok_cli.executors.base import Change, Job
+from grok_cli.executors.options import Options
+from grok_cli.executors.worker import release, start_worker
+
+
+class LocalOptions(Options):
+    """Processes on this machine."""
+
+    kind: Literal["local"] = "local"
+    jobs: int | None = Field(None, ge=1, description="Runs at a time, or auto: as the cores allow.")
+
+    @field_validator("jobs", mode="before")
+    @classmethod
+    def _auto(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
+    def share(self, runs: int, threads: int | None) -> tuple[int, int]:
+        """Runs at a time and threads of each, for a sweep of so many runs, done ones included.
+
+        Not by those that are left: with the plain engine another number of threads gives other
+        last digits, and the same sweep typed again must go on as it began.
+        """
+        return share_cores(runs, self.jobs, threads, available_cores())
 
 
 class LocalExecutor:

@@ -8,16 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from grok_cli.errors import UsageError
-from grok_cli.sweeps.executors import (
-    KINDS,
-    LocalOptions,
-    RayOptions,
-    SlurmOptions,
-    build_options,
-    make_executor,
-    slurm_minutes,
-)
-from grok_cli.sweeps.local import LocalExecutor
+from grok_cli.executors.local import LocalExecutor, LocalOptions
+from grok_cli.executors.ray.options import RayOptions
+from grok_cli.executors.registry import KINDS, build_options, make_executor
+from grok_cli.executors.slurm.options import SlurmOptions, slurm_minutes
 from grok_cli.sweeps.specfile import read_spec
 
 Flags = dict[str, tuple[str, Any]]
