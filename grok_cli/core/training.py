@@ -12,6 +12,7 @@ metrics and diagnostics at the weights after it, as in the published runs:
 Values stay on the device until rows are handed over, so that the loop never waits for a GPU.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -274,10 +275,18 @@ class Trainer:
             return train
         epoch, batch = divmod(step - 1, math.ceil(len(train) / size))
         if self._epoch is None or self._epoch[0] != epoch:
-            generator = torch.Generator().manual_seed((self.config.train.seed << 32) + epoch)
-            order = torch.randperm(len(train), generator=generator).to(self.device)
+            order = torch.randperm(
+                len(train), generator=order_of(self.config.train.seed, epoch)
+            ).to(self.device)
             self._epoch = epoch, train[order]
         return self._epoch[1][batch * size : (batch + 1) * size]
+
+
+def order_of(seed: int, epoch: int) -> torch.Generator:
+    """The generator of an epoch's order. PyTorch's on a CPU takes 32 bits of its seed and ignores
+    the rest, so that both numbers are hashed into those."""
+    digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
 
 
 def evaluation_steps(config: Config) -> Container[int]:
