@@ -11,3 +11,8 @@ class UsageError(GrokError):
     """What was typed cannot be done."""
 
     exit_code = 2
+
+
+def cause(error: OSError) -> str:
+    """Why something could not be read or written, in words; never empty."""
+    return error.strerror or " ".join(str(error).split()) or type(error).__name__

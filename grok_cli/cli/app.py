@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from grok_cli import __version__
 from grok_cli.cli import (
@@ -22,7 +23,19 @@ from grok_cli.cli import (
     train,
 )
 
+
+class Commands(TyperGroup):
+    """Ends quietly when whoever read the output has seen enough, as in `grok runs | head`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Train small transformers until they grok, and measure how.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

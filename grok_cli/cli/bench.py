@@ -1,6 +1,5 @@
 """`grok bench`: how fast training is on this machine."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from grok_cli.cli.output import print_json
 from grok_cli.core.placement import canonical_name
 from grok_cli.errors import UsageError
 from grok_cli.executors.local import available_cores
@@ -57,7 +57,7 @@ def bench(
         say=lambda text: progress.print(text, highlight=False),
     )
     if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2))
+        print_json(asdict(report))
     else:
         _print(Console(highlight=False), report)
 

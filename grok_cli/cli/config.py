@@ -1,6 +1,5 @@
 """`grok config`: the settings that a run would have, their schema, and a check of a file."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 import yaml
 
 from grok_cli.cli.options import Typed, with_config_options
+from grok_cli.cli.output import print_json
 from grok_cli.core.config import Config
 from grok_cli.runs.settings import load_config
 
@@ -33,7 +33,7 @@ def show(*, typed: Typed) -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a settings file, for editors and for reading."""
-    typer.echo(json.dumps(Config.model_json_schema(), indent=2))
+    print_json(Config.model_json_schema())
 
 
 @app.command()

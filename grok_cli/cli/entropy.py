@@ -1,6 +1,5 @@
 """`grok measure-entropy`: attention entropy of snapshots."""
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from grok_cli.cli.output import print_json
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.errors import GrokError
 from grok_cli.runs.directory import find_snapshots, run_of_snapshot
@@ -103,7 +103,7 @@ def measure_entropy(
     if plot is not None:
         _plot(plot, measured)
     if as_json:
-        typer.echo(json.dumps([m.record(rows.value) for m in measured], indent=2))
+        print_json([m.record(rows.value) for m in measured])
     else:
         console = Console()
         for place in dict.fromkeys(m.place for m in measured):

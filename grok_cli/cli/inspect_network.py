@@ -1,6 +1,5 @@
 """`grok inspect` and `grok predict`: what one network has learned, and one of its answers."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from grok_cli.cli.measure import subject_of
+from grok_cli.cli.output import print_json
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.tasks import TASKS
-from grok_cli.errors import GrokError, UsageError
+from grok_cli.errors import GrokError, UsageError, cause
 from grok_cli.runs.directory import RunDir, run_of_snapshot
-from grok_cli.runs.files import without_nan
 
 if TYPE_CHECKING:
     from grok_cli.diagnostics.subject import Subject
@@ -77,13 +76,9 @@ def inspect_network(
         try:
             draw_network(subject).savefig(plot, dpi=150)
         except OSError as error:
-            raise GrokError(f"cannot write {plot}: {error.strerror}") from None
+            raise GrokError(f"cannot write {plot}: {cause(error)}") from None
     if as_json:
-        typer.echo(
-            json.dumps(
-                without_nan({"snapshot": str(loaded.path), "step": loaded.step, **asdict(findings)})
-            )
-        )
+        print_json({"snapshot": str(loaded.path), "step": loaded.step, **asdict(findings)})
     else:
         _print(Console(highlight=False), loaded, findings)
 
@@ -119,7 +114,7 @@ def predict(
         "split": "train" if bool((data.train == row[0]).any()) else "test",
     }
     if as_json:
-        typer.echo(json.dumps(result))
+        print_json(result)
         return
     verdict = "right" if result["answer"] == result["truth"] else f"wrong: {result['truth']}"
     typer.echo(f"{a} ∘ {b} = {result['answer']}  ({verdict}; a {result['split']} pair)")
@@ -182,6 +177,8 @@ def _load(path: Path) -> "tuple[Snapshot, Subject]":
         if not snapshots:
             raise UsageError(f"{path}: no snapshot there; `grok runs` lists runs")
         path = snapshots[-1]
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected a snapshot or a run's directory")
     loaded = load_snapshot(path)
     subject = subject_of(loaded)
     if not subject.is_finite:

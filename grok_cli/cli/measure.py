@@ -1,6 +1,5 @@
 """`grok measure`: any diagnostic, from snapshots."""
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,10 +11,10 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from grok_cli.cli.output import print_json
 from grok_cli.diagnostics.registry import DIAGNOSTICS, NoInitialModelError
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import RunDir, find_snapshots, run_of_snapshot
-from grok_cli.runs.files import without_nan
 
 if TYPE_CHECKING:
     from grok_cli.core.model import Transformer
@@ -63,7 +62,7 @@ def measure(
     DIAGNOSTICS.check(names)
     records = measure_snapshots(find_snapshots(paths), names)
     if as_json:
-        typer.echo(json.dumps(without_nan(records), indent=2))
+        print_json(records)
     else:
         _print(Console(highlight=False), records)
 

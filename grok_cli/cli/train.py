@@ -1,6 +1,5 @@
 """`grok train`: one run, watched."""
 
-import json
 import os
 import shlex
 import signal
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from grok_cli.cli.options import Typed, with_config_options
+from grok_cli.cli.output import print_json
 from grok_cli.cli.signals import stop_on_signals
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import GrokError, UsageError
@@ -117,7 +117,7 @@ def _report(run: RunDir, quiet: bool, as_json: bool) -> None:
     """The summary, and the path as the last line."""
     summary = run.summary()
     if as_json:
-        typer.echo(json.dumps({"path": str(run.path), **summary}, indent=2))
+        print_json({"path": str(run.path), **summary})
         return
     if not quiet:
         for line in summary_lines(summary):

@@ -1,0 +1,109 @@
+"""What commands print with."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from grok_cli.cli.output import Column, escape, print_json, print_table
+
+COLUMNS = [
+    Column("run", is_name=True),
+    Column("status", drop=1),
+    Column("loss", "test loss", number=True, drop=2),
+]
+ROWS = [
+    {"run": "add-off-s456", "status": "finished", "loss": 0.012345},
+    {"run": "add-pre-s456", "status": "running", "loss": None},
+]
+
+
+def on_terminal(width: int) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+
+
+def printed(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_piped_table_is_one_tab_separated_line_a_row() -> None:
+    console = Console(file=io.StringIO(), width=20)
+    print_table(COLUMNS, ROWS, title="runs", console=console)
+    assert printed(console) == [
+        "run\tstatus\ttest loss",
+        "add-off-s456\tfinished\t0.01235",
+        "add-pre-s456\trunning\t–",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (33, ["run", "status", "test", "loss"]),
+        (32, ["run", "status"]),
+        (22, ["run", "status"]),
+        (21, ["run"]),
+        (8, ["run"]),
+    ],
+)
+def test_narrow_terminal_drops_columns_and_never_wraps(width: int, titles: list[str]) -> None:
+    console = on_terminal(width)
+    print_table(COLUMNS, ROWS, console=console)
+    lines = printed(console)
+    assert lines[0].split() == titles
+    assert lines[1].startswith("add-off")
+    assert lines[2].startswith("add-pre")
+    assert all(cell_len(line) <= width for line in lines)
+    hidden = [column.heading for column in COLUMNS if column.heading.split()[0] not in titles]
+    said = " ".join(" ".join(lines[3:]).split())
+    assert all(name in said for name in hidden)
+
+
+def test_table_as_json_has_null_for_what_is_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(COLUMNS, [{"run": "a", "loss": float("nan")}], json=True)
+    assert json.loads(capsys.readouterr().out) == [{"run": "a", "status": None, "loss": None}]
+
+
+def test_json_has_null_for_what_is_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": [float("inf"), 1.5], "b": float("nan")})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5], "b": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("add-off-s456", "add-off-s456"),
+        ("\x1b[2Jgone", r"\x1b[2Jgone"),
+        ("two\nlines\tand a tab", r"two\nlines\tand a tab"),
+        ("back\rward \u202egnp.exe", r"back\rward \u202egnp.exe"),
+        ("not UTF-8: \udcff", r"not UTF-8: \udcff"),
+        ("größe ∘ 大", "größe ∘ 大"),
+    ],
+)
+def test_control_characters_are_shown_escaped(name: str, shown: str) -> None:
+    assert escape(name) == shown
+    for console in (Console(file=io.StringIO(), width=60), on_terminal(60)):
+        print_table(COLUMNS, [{"run": name}], console=console)
+        assert len(printed(console)) == 2
+        assert printed(console)[1].startswith(shown)
+
+
+def test_names_are_no_markup() -> None:
+    console = on_terminal(60)
+    print_table(COLUMNS, [{"run": "[red]x[/]"}], console=console)
+    assert "[red]x[/]" in printed(console)[1]
+
+
+def test_csv_cell_of_a_name_is_no_formula(tmp_path: Path) -> None:
+    rows = [{"run": "=1+1", "loss": -0.5}, {"run": "@x"}, {"run": "-1", "status": "+"}]
+    print_table(COLUMNS, rows, csv=tmp_path / "t.csv", console=on_terminal(80))
+    assert (tmp_path / "t.csv").read_text().splitlines() == [
+        "run,status,loss",
+        "'=1+1,,-0.5",
+        "'@x,,",
+        "-1,+,",
+    ]
