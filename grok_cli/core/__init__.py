@@ -1,4 +1,12 @@
-"""The experiment itself: configuration, task, model, loss, engines and training loop.
+"""The experiment itself, to be read in this order:
+
+    config      every setting of a run           adamw       the optimiser
+    placement   where norms stand                phases      when a run memorises, generalises ...
+    tasks       what is learned                  training    the loop
+    data        pairs and their split            process     threads of a process that trains
+    model       the transformer                  gpu_random  random numbers of the published GPU
+    initial     its initial weights              engines/    what computes losses and gradients
+    loss        cross-entropy that keeps its accuracy
 
 Depends on torch, pydantic, jaxtyping and the standard library, and on nothing else of the
 package. `config`, `placement` and `tasks` do not import torch, so that the command line can

@@ -84,7 +84,7 @@ class GpuRandom:
         thread = torch.arange(threads).repeat(counters)
         words = philox(torch.stack([call, 0 * call, thread, 0 * call]), self.key)
         self.counters_used += counters
-        numbers = transform(words).unflatten(1, (counters, threads))
+        numbers = transform(words).reshape(4, counters, threads)
         return numbers.transpose(0, 1).flatten()[:n].reshape(shape)
 
 

@@ -2,8 +2,8 @@
 
 Input rows are [a, b, =]; the answer is read at the last position; attention is not masked. Which
 inputs of a block are normalised is data (`placement.PLACEMENTS`). A model holds no norm that it
-does not use. This is the reference for `fast.py`, which computes the same function from the same
-parameters.
+does not use. This is the reference for the fast engine (`engines/fast`), which computes the
+same function from the same parameters.
 """
 
 import math

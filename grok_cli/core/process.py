@@ -1,4 +1,4 @@
-"""What a process that trains does at its very start.
+"""How a process that trains uses its threads, and what it does at its very start.
 
 Late in training most probabilities and activation tails are too small for a normal float32.
 Arithmetic with such subnormal numbers is several times slower, so they are flushed to zero. A
@@ -6,6 +6,8 @@ thread takes over that mode from the thread that starts it: it must be set befor
 parallel operation, which starts the pool.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -42,3 +44,14 @@ def all_threads_flush() -> bool:
     n = torch.get_num_threads() * 2**18
     subnormal = torch.full((n,), SUBNORMAL_BITS, dtype=torch.int32).view(torch.float32)
     return not bool((subnormal * 1.0).view(torch.int32).any())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch computes in this thread alone, so that sums are taken in one order everywhere."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -25,13 +25,13 @@ from torch import Tensor
 
 from grok_cli.core.adamw import AdamW
 from grok_cli.core.config import Config
-from grok_cli.core.crew import one_thread
 from grok_cli.core.data import Dataset
-from grok_cli.core.engine import make_engine
+from grok_cli.core.engines import make_engine
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
 from grok_cli.core.phases import Phases
 from grok_cli.core.placement import PLACEMENTS
+from grok_cli.core.process import one_thread
 
 TRAIN_COLUMNS = ("train/loss", "train/accuracy")
 NORM_COLUMNS = ("grads/weight_norm", "grads/grad_norm", "grads/update_norm")

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from grok_cli.core import fast
 from grok_cli.core.data import Dataset
-from grok_cli.core.engine import PlainEngine
-from grok_cli.core.fast import FastEngine
+from grok_cli.core.engines import FastEngine, PlainEngine
+from grok_cli.core.engines.fast import engine as fast_engine
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Norm, Transformer
 from grok_cli.core.phases import Phases
@@ -177,7 +176,7 @@ def test_the_subtracted_output_is_that_of_the_same_rows_in_every_chunk(
 ) -> None:
     """The initial model's output is subtracted row by row: any rows, in any order, cut into
     chunks of ten."""
-    monkeypatch.setattr(fast, "CHUNK", 10)
+    monkeypatch.setattr(fast_engine, "CHUNK", 10)
     config = small_config(model__subtract_init=True, model__ln_type=ln_type, train__dtype="float64")
     dataset = Dataset.of(config)
     model = initial_model(config, dataset.vocab)

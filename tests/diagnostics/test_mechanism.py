@@ -11,7 +11,7 @@ import torch
 
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
-from grok_cli.core.engine import PlainEngine
+from grok_cli.core.engines import PlainEngine
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
 from grok_cli.diagnostics import registry

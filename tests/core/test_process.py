@@ -37,7 +37,7 @@ def test_a_pool_started_before_is_found_out() -> None:
 
 def test_a_crew_flushes_too() -> None:
     code = EARLY.format(threads=2) + (
-        "from grok_cli.core.crew import Crew\n"
+        "from grok_cli.core.engines.fast.crew import Crew\n"
         "from grok_cli.core.process import all_threads_flush\n"
         "print(Crew(2).map(lambda _: all_threads_flush(), range(4)))\n"
     )

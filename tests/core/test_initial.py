@@ -8,7 +8,7 @@ import torch
 
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
-from grok_cli.core.engine import PlainEngine
+from grok_cli.core.engines import PlainEngine
 from grok_cli.core.gpu_random import GpuRandom, philox
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer

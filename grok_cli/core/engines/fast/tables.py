@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grok_cli.core.data import Dataset
-from grok_cli.core.fast_sums import Terms, gather
+from grok_cli.core.engines.fast.sums import Terms, gather
 from grok_cli.core.model import Block, Transformer
 
 

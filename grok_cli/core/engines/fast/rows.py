@@ -1,9 +1,9 @@
 """The rows of the factored form: their scores, and gradients by hand, chunk by chunk.
 
-The formulas and their numbers are those of `fast.py`. A chunk of rows goes forward, through the
-loss and back before the next one starts, so that what it needs stays in the processor's cache.
-That is possible because the loss is a mean over rows: the gradient of a row is final once the row
-is done, and chunks may be computed side by side.
+The formulas and their numbers are those of `fast/__init__.py`. A chunk of rows goes forward,
+through the loss and back before the next one starts, so that what it needs stays in the processor's
+cache. That is possible because the loss is a mean over rows: the gradient of a row is final once
+the row is done, and chunks may be computed side by side.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grok_cli.core.config import ModelConfig
-from grok_cli.core.crew import Crew
-from grok_cli.core.engine import Score
-from grok_cli.core.fast_tables import Rows
+from grok_cli.core.engines.engine import Score
+from grok_cli.core.engines.fast.crew import Crew
+from grok_cli.core.engines.fast.tables import Rows
 
 aten = torch.ops.aten
 
@@ -108,7 +108,7 @@ def mean_score(sums: Sequence[Score], n: int) -> Score:
 
 
 class Forward(NamedTuple):
-    """What the way back needs to know of the way there. y, z and 1 / sigma as in `fast.py`."""
+    """What the way back needs of the way there; y, z, 1 / sigma as in `fast/__init__.py`."""
 
     y: Float[Tensor, "batch inputs"]
     z: Float[Tensor, "batch d"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grok_cli.core.data import Dataset
-from grok_cli.core.engine import PlainEngine
+from grok_cli.core.engines import PlainEngine
 from grok_cli.core.initial import initial_model
 from grok_cli.core.loss import correct_rows, row_losses
 from tests.conftest import small_config

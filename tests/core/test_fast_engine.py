@@ -9,16 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from grok_cli.core import fast
 from grok_cli.core.config import Config
-from grok_cli.core.crew import Crew
 from grok_cli.core.data import Dataset
-from grok_cli.core.engine import Engine, PlainEngine, Score, make_engine
-from grok_cli.core.fast import FastEngine
-from grok_cli.core.fast_factors import FactoredForm
-from grok_cli.core.fast_layers import LayeredForm
-from grok_cli.core.fast_rows import Answer
-from grok_cli.core.fast_sums import Terms, gather, weighted_sums
+from grok_cli.core.engines import Engine, FastEngine, PlainEngine, Score, make_engine
+from grok_cli.core.engines.fast import engine as fast_engine
+from grok_cli.core.engines.fast.crew import Crew
+from grok_cli.core.engines.fast.factors import FactoredForm
+from grok_cli.core.engines.fast.layers import LayeredForm
+from grok_cli.core.engines.fast.rows import Answer
+from grok_cli.core.engines.fast.sums import Terms, gather, weighted_sums
 from grok_cli.core.initial import initial_model
 from grok_cli.core.loss import row_losses
 from grok_cli.core.placement import PLACEMENTS
@@ -247,7 +246,7 @@ def test_the_paper_s_placements_factor() -> None:
 def test_training_is_the_same_with_any_number_of_threads(
     model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast, "CHUNK", 7)
+    monkeypatch.setattr(fast_engine, "CHUNK", 7)
     before, weights = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):

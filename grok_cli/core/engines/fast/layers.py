@@ -1,7 +1,7 @@
 """The form for models that do not factor: several layers, or norms after attention or the MLP.
 
-The first layer's attention is computed from tables (steps 1 and 2 of `fast.py`), and after the
-last layer's attention only the last position. The rest is the model's own modules and autograd,
+The first layer's attention is computed from tables (steps 1 and 2 of `fast/__init__.py`), and after
+the last layer's attention only the last position. The rest is the model's own modules and autograd,
 some rows at a time, so that memory stays small.
 """
 
@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grok_cli.core.crew import Crew
-from grok_cli.core.engine import Score
-from grok_cli.core.fast_rows import mean_score
-from grok_cli.core.fast_sums import gather, weighted_sums
-from grok_cli.core.fast_tables import Rows, TokenTables
+from grok_cli.core.engines.engine import Score
+from grok_cli.core.engines.fast.crew import Crew
+from grok_cli.core.engines.fast.rows import mean_score
+from grok_cli.core.engines.fast.sums import gather, weighted_sums
+from grok_cli.core.engines.fast.tables import Rows, TokenTables
 from grok_cli.core.loss import correct_rows, row_losses
 from grok_cli.core.model import Block, Trace, Transformer
 

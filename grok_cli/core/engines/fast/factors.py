@@ -1,7 +1,7 @@
 """The factored form: one layer, no norm after attention, none after the MLP.
 
-The formulas and their numbers are those of `fast.py`. The factors are small and are formed once a
-step by ordinary operations, through which autograd takes gradients to the parameters.
+The formulas and their numbers are those of `fast/__init__.py`. The factors are small and are formed
+once a step by ordinary operations, through which autograd takes gradients to the parameters.
 """
 
 import torch
@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from grok_cli.core.crew import Crew
-from grok_cli.core.engine import Score
-from grok_cli.core.fast_rows import Factors, RowKernel
-from grok_cli.core.fast_tables import Rows, TokenTables
+from grok_cli.core.engines.engine import Score
+from grok_cli.core.engines.fast.crew import Crew
+from grok_cli.core.engines.fast.rows import Factors, RowKernel
+from grok_cli.core.engines.fast.tables import Rows, TokenTables
 from grok_cli.core.model import Block, Transformer
 
 

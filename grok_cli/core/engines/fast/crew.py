@@ -6,9 +6,8 @@ twice a step. As chunks do not depend on the number of threads, and results are 
 order of chunks, the numbers do not depend on it either.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from threading import Barrier
 from typing import TypeVar
 
@@ -47,14 +46,3 @@ class Crew:
 def _use_no_others() -> None:
     torch.get_num_threads()  # a thread's first such call takes over the number set last
     torch.set_num_threads(1)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch computes in this thread alone, so that sums are taken in one order everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,14 @@
+"""Which engine a run gets."""
+
+from grok_cli.core.config import Config
+from grok_cli.core.data import Dataset
+from grok_cli.core.engines.engine import Engine
+from grok_cli.core.engines.fast.engine import FastEngine
+from grok_cli.core.engines.plain import PlainEngine
+from grok_cli.core.model import Transformer
+
+
+def make_engine(config: Config, model: Transformer, dataset: Dataset) -> Engine:
+    """The engine that `train.engine` asks for; auto is the fast one, which fits every model."""
+    engine = PlainEngine if config.train.engine == "plain" else FastEngine
+    return engine(config, model, dataset)
