@@ -1,0 +1,188 @@
+"""Runs in CSV files: the wide columns of `grok export-csv` and of the W&B console, and long files.
+
+The only place where the names of such columns are taken apart.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grok_cli.errors import UsageError
+from grok_cli.results.group import Group
+from grok_cli.results.run import SEED, STEP, Run, Tables
+from grok_cli.runs.settings import parse_value
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LONG = ("group", "seed", STEP, "metric", "value")
+KIND = re.compile(r"(?P<base>.+?)__(?P<kind>MIN|MAX|STD|SEED_.*|RUN_.*)", re.DOTALL)
+BETWEEN = " - "  # a group and its metric, in the name of a column
+OF_MEAN = {"": "mean", "MIN": "min", "MAX": "max", "STD": "std"}
+
+
+@dataclass
+class _Found:
+    """What files hold of a group: from each metric the tables of its runs, or of its mean."""
+
+    runs: dict[str, dict[str, "pl.DataFrame"]] = field(default_factory=dict)
+    means: dict[str, "pl.DataFrame"] = field(default_factory=dict)
+
+
+def read_groups(files: Sequence[Path]) -> list[Group]:
+    """The groups in files of `grok export-csv` (also with --long), or downloaded from W&B.
+
+    Raises:
+        UsageError: no such file, a file that is not of that form, or two that hold the same.
+    """
+    found: dict[str, _Found] = {}
+    for file in files:
+        table = _read(file)
+        if set(table.columns) >= set(LONG):
+            _add_long(found, table, file)
+        else:
+            _add_wide(found, table, file)
+    return [_group(name, content) for name, content in found.items()]
+
+
+def _read(file: Path) -> "pl.DataFrame":
+    import polars as pl
+
+    try:
+        return pl.read_csv(io.BytesIO(file.read_bytes()), infer_schema_length=None)
+    except FileNotFoundError:
+        raise UsageError(f"{file}: no such file or directory") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UsageError(f"{file}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
+
+
+def _add_long(found: dict[str, _Found], table: "pl.DataFrame", file: Path) -> None:
+    import polars as pl
+
+    if table.select("group", "seed", STEP, "metric").is_duplicated().any():
+        raise UsageError(
+            f"{file}: several values of one group, seed and step, as of an export with "
+            "--group-by a part of what varies; export without --group-by, or plot the runs"
+        )
+    keys = ["group", "metric", "seed"]
+    texts = table.with_columns(pl.col(keys).cast(pl.String))
+    for (group, metric, seed), rows in texts.group_by(keys, maintain_order=True):
+        series = _series(rows[STEP], rows["value"], str(metric))
+        _add_run(found, str(group), str(metric), f"SEED_{seed}", series, file)
+
+
+def _add_wide(found: dict[str, _Found], table: "pl.DataFrame", file: Path) -> None:
+    columns = wide_columns(table.columns[1:])
+    if not columns or table.columns[0].lower() != STEP:
+        raise UsageError(
+            f'{file}: expected a file of `grok export-csv`, with columns "Step" and '
+            f'"GROUP - METRIC", found {", ".join(table.columns[:4])}'
+        )
+    steps = table[table.columns[0]]
+    for (group, metric), kinds in columns.items():
+        runs = {kind: name for kind, name in kinds.items() if kind.startswith(("SEED_", "RUN_"))}
+        for kind, name in runs.items():
+            _add_run(found, group, metric, kind, _series(steps, table[name], metric), file)
+        if not runs:
+            content = found.setdefault(group, _Found())
+            if metric in content.means:
+                raise _twice(group, metric, file)
+            content.means[metric] = _mean(table, kinds)
+
+
+def _add_run(
+    found: dict[str, _Found], group: str, metric: str, kind: str, series: "pl.DataFrame", file: Path
+) -> None:
+    runs = found.setdefault(group, _Found()).runs.setdefault(kind, {})
+    if metric in runs:
+        raise _twice(group, metric, file)
+    runs[metric] = series
+
+
+def _twice(group: str, metric: str, file: Path) -> UsageError:
+    return UsageError(
+        f"{file}: another file holds {metric} of {group}, too; expected each once: name fewer files"
+    )
+
+
+def wide_columns(names: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """What the columns of a wide file hold.
+
+    A column that extends one before it by "__MIN" and the like belongs to that; groups and runs may
+    have any name. What follows " - " at the end of all others is a metric; of several readings the
+    one is taken that gives the shortest metrics.
+
+    Returns:
+        From (group, metric): {"": the column of the mean, "MIN": ..., "SEED_456": ...}.
+    """
+    bases: dict[str, dict[str, str]] = {}
+    latest = ""
+    for name in names:
+        extends = latest and name.startswith(f"{latest}__")
+        kind = name[len(latest) + 2 :] if extends else ""
+        if extends and (kind in OF_MEAN or kind.startswith(("SEED_", "RUN_"))):
+            bases[latest][kind] = name
+        elif match := KIND.fullmatch(name):  # of which there is no mean
+            bases.setdefault(match["base"], {})[match["kind"]] = name
+        else:
+            latest = name
+            bases.setdefault(name, {})[""] = name
+    parts = {base: base.rpartition(BETWEEN) for base in bases}
+    return {(group, metric): bases[base] for base, (group, dash, metric) in parts.items() if dash}
+
+
+def _series(steps: "pl.Series", values: "pl.Series", metric: str) -> "pl.DataFrame":
+    import polars as pl
+
+    table = pl.DataFrame(
+        {STEP: steps.cast(pl.Int64), metric: values.cast(pl.Float64, strict=False)}
+    )
+    return table.drop_nulls().sort(STEP)
+
+
+def _mean(table: "pl.DataFrame", kinds: Mapping[str, str]) -> "pl.DataFrame":
+    """A group's mean in the columns of `Group.mean`; where it is all there is, its own bounds."""
+    import polars as pl
+
+    def column(kind: str, without: str = "") -> "pl.Expr":
+        name = kinds.get(kind, without)
+        values = pl.col(name).cast(pl.Float64, strict=False) if name else pl.lit(None, pl.Float64)
+        return values.alias(OF_MEAN[kind])
+
+    mean = kinds.get("", "")
+    columns = [column(""), column("MIN", mean), column("MAX", mean), column("STD")]
+    counted = pl.lit(None, pl.UInt32).alias("runs")
+    steps = pl.col(table.columns[0]).cast(pl.Int64).alias(STEP)
+    return table.select(steps, *columns, counted).filter(
+        pl.any_horizontal(pl.col("mean", "min", "max").is_not_null())
+    )
+
+
+def _group(name: str, content: _Found) -> Group:
+    settings = parse_name(name)
+    runs = tuple(
+        Run(
+            name=kind.removeprefix("RUN_") if kind.startswith("RUN_") else f"{name}, {kind}",
+            settings=settings | ({SEED: _seed(kind)} if kind.startswith("SEED_") else {}),
+            source=Tables(series),
+        )
+        for kind, series in content.runs.items()
+    )
+    return Group(settings, runs, content.means, "" if settings else name)
+
+
+def _seed(kind: str) -> Any:
+    text = kind.removeprefix("SEED_")
+    return parse_value(text) if text else None
+
+
+def parse_name(name: str) -> dict[str, Any]:
+    """The settings in a group's name, "key: value, key: value"; {} if it is not of that form."""
+    parts = re.split(r", (?=[a-z]+\.[a-z_0-9]+: )", name)
+    pairs = [part.partition(": ") for part in parts]
+    if not all(re.fullmatch(r"[a-z]+\.[a-z_0-9]+", key) and colon for key, colon, _ in pairs):
+        return {}
+    return {key: parse_value(value) if value.strip() else value for key, _, value in pairs}

@@ -1,0 +1,176 @@
+"""Groups of runs that differ in their seeds only: what names them, and their means by step."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grok_cli.core.config import KEYS, affects_result
+from grok_cli.results.run import SEED, STEP, Run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SEEDS = (SEED, "data.split_seed")
+PLACEMENT = "model.ln_type"
+# Settings whose value says by itself what it is of.
+SPEAKING = (PLACEMENT, "data.task", "model.norm", "model.init", "model.activation")
+Settings = Mapping[str, Any]  # {"section.key": value}
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs whose mean is taken.
+
+    Attributes:
+        settings: those that name the group, with the value that all its runs share.
+        runs: ordered by seed; () if they come from a file that holds nothing but their mean.
+        means: for such a file, from each metric the table that `mean` returns.
+        text: what such a file calls the group, where that states no settings.
+    """
+
+    settings: Settings
+    runs: tuple[Run, ...] = ()
+    means: "Mapping[str, pl.DataFrame]" = field(default_factory=dict, repr=False)
+    text: str = ""
+
+    @property
+    def label(self) -> str:
+        """What distinguishes the group, to be read by people: "pre, weight decay 0.5"."""
+        if not self.settings:
+            return self.text
+        alone = len(self.settings) == 1
+        return ", ".join(
+            shown(value) if alone or key in SPEAKING else f"{last_part(key)} {shown(value)}"
+            for key, value in self.settings.items()
+        )
+
+    @property
+    def name(self) -> str:
+        """What the W&B console calls the group: "model.ln_type: pre, opt.weight_decay: 0.5"."""
+        return self.text or ", ".join(f"{k}: {shown(v)}" for k, v in self.settings.items())
+
+    def metrics(self) -> list[str]:
+        """The names of what any of the runs measured."""
+        return list(dict.fromkeys([*self.means, *(n for run in self.runs for n in run.metrics())]))
+
+    def aligned(self, metric: str) -> "pl.DataFrame":
+        """A metric of every run, side by side.
+
+        Returns:
+            Columns "step" (Int64) and "0", "1", ... (Float64), one for each of `runs` in order,
+            empty where a run has no value. A row for each step at which any run has one.
+        """
+        import polars as pl
+
+        series = [run.series(metric) for run in self.runs]
+        if not series:
+            return pl.DataFrame(schema={STEP: pl.Int64})
+        return side_by_side(
+            [table.rename({metric: str(number)}) for number, table in enumerate(series)]
+        )
+
+    def mean(self, metric: str) -> "pl.DataFrame":
+        """Mean, lowest and highest value of a metric over the runs that have one, by step.
+
+        Returns:
+            Columns "step" (Int64), "mean", "min", "max" and "std" (Float64: the sample standard
+            deviation, empty for a single run), "runs" (UInt32: how many have a value there; empty
+            where that is not known). A row for each step at which any run has a value.
+        """
+        import polars as pl
+
+        if metric in self.means:
+            return self.means[metric]
+        table = self.aligned(metric)
+        columns = table.columns[1:]
+        if not columns:
+            numbers = dict.fromkeys(("mean", "min", "max", "std"), pl.Float64)
+            return pl.DataFrame(schema={STEP: pl.Int64, **numbers, "runs": pl.UInt32})
+        found = statistics(columns)
+        return table.select(STEP, *(expression.alias(name) for name, expression in found.items()))
+
+
+def statistics(columns: Sequence[str]) -> "dict[str, pl.Expr]":
+    """Mean, lowest, highest, sample standard deviation and number of the values in each row.
+
+    Across columns, so that the order of summation, and with it the last digit, is fixed.
+    """
+    import polars as pl
+
+    return {
+        "mean": pl.mean_horizontal(columns),
+        "min": pl.min_horizontal(columns),
+        "max": pl.max_horizontal(columns),
+        "std": pl.concat_list(columns).list.drop_nulls().list.std(),
+        "runs": pl.sum_horizontal(pl.col(columns).is_not_null()).cast(pl.UInt32),
+    }
+
+
+def side_by_side(tables: "Sequence[pl.DataFrame]") -> "pl.DataFrame":
+    """Tables of different columns by step, each in order of its steps, as one."""
+    import polars as pl
+
+    first = tables[0]
+    if all(table[STEP].equals(first[STEP]) for table in tables[1:]):
+        return pl.concat([first, *(table.drop(STEP) for table in tables[1:])], how="horizontal")
+    return pl.concat(tables, how="align_full")
+
+
+def make_groups(runs: Iterable[Run], keys: Sequence[str]) -> tuple[Group, ...]:
+    """The groups of runs with equal values of `keys`; numbers sorted by size, seeds in order."""
+    ordered = sorted(runs, key=lambda run: (*order(run.settings, [*keys, SEED]), run.name))
+    members: dict[tuple[tuple[bool, str], ...], list[Run]] = {}
+    for run in ordered:
+        members.setdefault(tuple(map(_same, map(run.settings.get, keys))), []).append(run)
+    return tuple(
+        Group({key: found[0].settings.get(key) for key in keys}, tuple(found))
+        for found in members.values()
+    )
+
+
+def _same(value: Any) -> tuple[bool, str]:
+    """Equal for values that are the same setting: 1 and 1.0 are, 1 and "1" are not."""
+    return isinstance(value, str), shown(value)
+
+
+def order(settings: Settings, keys: Sequence[str]) -> list[Any]:
+    """Sorts by the values of settings: numbers by size, then texts."""
+    return [
+        (0, value, "") if isinstance(value, (int, float)) else (1, 0, shown(value))
+        for value in map(settings.get, keys)
+    ]
+
+
+def varying_keys(settings: Sequence[Settings]) -> list[str]:
+    """The settings that affect the result and differ between the runs.
+
+    Keys that this program does not know (of runs read from elsewhere) count as affecting it; a
+    key that a run lacks is None there.
+    """
+    keys = dict.fromkeys(key for run in settings for key in run)
+    return [
+        key
+        for key in keys
+        if (key not in KEYS or affects_result(key))
+        and any(run.get(key) != settings[0].get(key) for run in settings)
+    ]
+
+
+def group_keys(settings: Sequence[Settings]) -> list[str]:
+    """The settings that name a group: those that vary, seeds left out; else the placement."""
+    return [key for key in varying_keys(settings) if key not in SEEDS] or [PLACEMENT]
+
+
+def shown(value: Any) -> str:
+    """A setting's value as the W&B console shows it: 1.0 is "1", None is "null"."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
+        return str(int(value))
+    return json.dumps(value)
+
+
+def last_part(key: str) -> str:
+    """A setting's name without its section, in words: "weight decay"."""
+    return key.rpartition(".")[2].replace("_", " ")
