@@ -10,7 +10,7 @@ from grok_cli.errors import GrokError, UsageError
 
 if TYPE_CHECKING:
     from grok_cli.report.report import Report
-    from grok_cli.sweeps.specfile import Spec
+    from grok_cli.sweeps.spec import Spec
 
 IMAGES = ("accuracy", "generalisation")  # beside a Markdown report
 
@@ -61,7 +61,7 @@ def report(
 
 def _spec(directory: Path, study: str | None) -> "tuple[Spec | None, str]":
     """The sweep that the runs are of, and what `grok sweep` takes to run it."""
-    from grok_cli.sweeps.specfile import STUDIES, find_spec, read_spec
+    from grok_cli.sweeps.spec import STUDIES, find_spec, read_spec
 
     if study is not None:
         return read_spec(find_spec(study)), study

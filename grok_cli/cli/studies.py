@@ -19,7 +19,7 @@ from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.directory import DONE, RunDir, find_runs
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.plan import measured_speed, plan_runs, steps_left
-from grok_cli.sweeps.specfile import STUDIES, read_spec
+from grok_cli.sweeps.spec import STUDIES, read_spec
 
 app = typer.Typer(
     help="List the experiments that come with the program; `grok sweep NAME` runs one.",

@@ -25,7 +25,7 @@ from grok_cli.runs.settings import layer
 from grok_cli.sweeps.drive import Driver
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import parse_seeds
-from grok_cli.sweeps.specfile import PAPER, Spec, find_spec, parse_grid, read_spec
+from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
 
 FOLLOWING = (
     "following the jobs: Ctrl-C has them save and leave the queue; --detach, or closing the "

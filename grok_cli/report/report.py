@@ -23,7 +23,7 @@ from grok_cli.report.verdict import Comparison, compare, overall
 from grok_cli.runs.groups import SEEDS, group_keys, shown, varying_keys
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.plan import plan_runs
-from grok_cli.sweeps.specfile import Spec
+from grok_cli.sweeps.spec import Spec
 
 FACTS = ("grok_cli", "python", "torch", "system", "cpu", "cores", "threads", "gpu", "device")
 

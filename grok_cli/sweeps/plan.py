@@ -14,7 +14,7 @@ from grok_cli.runs.directory import DONE, RunDir
 from grok_cli.runs.files import write_text
 from grok_cli.runs.settings import build_config, dump_config, flat_settings
 from grok_cli.sweeps.seeds import PAPER_SEEDS
-from grok_cli.sweeps.specfile import Spec
+from grok_cli.sweeps.spec import Spec
 
 SEED = "train.seed"
 

@@ -12,7 +12,7 @@ from grok_cli.executors.local import LocalExecutor, LocalOptions
 from grok_cli.executors.ray.options import RayOptions
 from grok_cli.executors.registry import KINDS, build_options, make_executor
 from grok_cli.executors.slurm.options import SlurmOptions, slurm_minutes
-from grok_cli.sweeps.specfile import read_spec
+from grok_cli.sweeps.spec import read_spec
 
 Flags = dict[str, tuple[str, Any]]
 

@@ -30,7 +30,7 @@ from grok_cli.report.verdict import (
 )
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.settings import flat_settings
-from grok_cli.sweeps.specfile import STUDIES, find_spec, read_spec
+from grok_cli.sweeps.spec import STUDIES, find_spec, read_spec
 from tests.browser import MISSING, Browser, browser
 from tests.conftest import SMALL_FLAGS, small_config
 from tests.groups import train_groups

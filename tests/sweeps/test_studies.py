@@ -17,7 +17,7 @@ from grok_cli.runs.directory import create_run
 from grok_cli.runs.launch import train_run
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS
-from grok_cli.sweeps.specfile import STUDIES, read_spec
+from grok_cli.sweeps.spec import STUDIES, read_spec
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 NAMES = sorted(file.stem for file in STUDIES.glob("*.yaml"))
@@ -143,7 +143,7 @@ def test_show_and_copy_give_the_file(grok: Grok, tmp_path: Path) -> None:
 
 
 def test_example_study_is_one() -> None:
-    file = Path(__file__).parents[1] / "examples" / "tied_unembedding.yaml"
+    file = Path(__file__).parents[2] / "examples" / "tied_unembedding.yaml"
     runs = plan_runs(read_spec(file), {}, None, Path("runs"))
     assert len(runs) == 15
     assert {run.config.model.final_norm for run in runs} == {"off", "on"}

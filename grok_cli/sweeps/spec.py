@@ -1,4 +1,4 @@
-"""What a sweep consists of, and how it is read from a YAML file: ours, or W&B's.
+"""What a sweep consists of, and how it is read from a YAML file: ours, or W&B's (wandb_spec.py).
 
     question: Which placement groks first?     # optional; for the reader
     source: arXiv 2602.06702                   # optional; where the experiment is from
@@ -6,13 +6,13 @@
     grid: {model.ln_type: [off, pre]}          # all combinations of these
     points: [{model.ln_type: peri}]            # and these runs, one by one
     seeds: 5                                   # how many, or a list of seeds
-    executor: {kind: slurm, partition: cpu}    # optional; where runs are trained (executors.py)
+    executor: {kind: slurm, partition: cpu}    # optional; where runs are trained (executors/)
 
-Settings are nested sections or "section.key". A W&B sweep file has `parameters` instead; those
-with `value` become `base`, those with `values` become `grid`.
+Settings are nested sections or "section.key".
 """
 
 import difflib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,8 @@ from grok_cli.runs.settings import (
     parse_value,
     read_yaml,
 )
-from grok_cli.sweeps.seeds import first_seeds
+from grok_cli.sweeps.seeds import seeds_of_file
+from grok_cli.sweeps.wandb_spec import is_wandb, translate
 
 STUDIES = Path(__file__).parents[1] / "studies"  # sweep files that come with the program
 FIELDS = ("question", "source", "base", "grid", "points", "seeds", "executor")
@@ -83,26 +84,49 @@ def read_spec(path: Path) -> Spec:
     Raises:
         SettingsError: unknown fields or keys, or values that make no sweep.
     """
-    content = read_yaml(path)
-    if "parameters" in content:
-        return _from_wandb(content, path)
+    return spec_of(read_yaml(path), str(path))
+
+
+def spec_of(content: Mapping[str, Any], source: str) -> Spec:
+    """The sweep that the content of a sweep file describes.
+
+    Args:
+        source: the file, for messages.
+
+    Raises:
+        SettingsError: unknown fields or keys, or values that make no sweep.
+    """
+    if is_wandb(content):
+        content = translate(content, source)
+    elif not is_sweep(content) and content.keys() & SECTIONS.keys():
+        sections = ", ".join(name for name in content if name in SECTIONS)
+        raise SettingsError(
+            f"{source} is a file of settings ({sections}), not of a sweep: "
+            f"`grok train --config {shlex.quote(source)}` trains a run of it; a sweep has them "
+            "below base:, and a grid:"
+        )
     for name in content:
         if name not in FIELDS:
             nearest = difflib.get_close_matches(str(name), FIELDS, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"expected {', '.join(FIELDS)}"
-            raise SettingsError(f"{path}: unknown field {name}; {hint}")
+            raise SettingsError(f"{source}: unknown field {name}; {hint}")
     points = content.get("points") or []
     if not isinstance(points, list):
-        raise SettingsError(f"{path}: points: expected a list of settings, found {points!r:.60}")
+        raise SettingsError(f"{source}: points: expected a list of settings, found {points!r:.60}")
     return Spec(
-        question=str(content.get("question") or "").strip(),
-        base=_settings(content.get("base"), f"{path}: base"),
-        grid=_grid(_settings(content.get("grid"), f"{path}: grid"), f"{path}: grid"),
-        points=[_settings(point, f"{path}: points") for point in points],
-        seeds=_seeds(content.get("seeds"), str(path)),
-        source=str(content.get("source") or "").strip(),
+        question=_text(content, "question", source),
+        base=_settings(content.get("base"), f"{source}: base"),
+        grid=_grid(_settings(content.get("grid"), f"{source}: grid"), f"{source}: grid"),
+        points=[_settings(point, f"{source}: points") for point in points],
+        seeds=seeds_of_file(content.get("seeds"), source),
+        source=_text(content, "source", source),
         executor=content.get("executor"),
     )
+
+
+def is_sweep(content: Mapping[str, Any]) -> bool:
+    """Whether a file's content is meant as a sweep, and not as the settings of a run."""
+    return any(name in content for name in (*FIELDS, "parameters"))
 
 
 def parse_grid(texts: list[str]) -> dict[str, list[Any]]:
@@ -127,7 +151,9 @@ def _settings(value: Any, source: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise SettingsError(f"{source}: expected settings such as model.ln_type, found {value!r}")
+        raise SettingsError(
+            f"{source}: expected settings such as model.ln_type, found {value!r:.60}"
+        )
     return flatten(value, source)
 
 
@@ -140,57 +166,13 @@ def _grid(settings: dict[str, Any], source: str) -> dict[str, list[Any]]:
                 f"the same run; give one value, with --set {key}=..."
             )
         if not isinstance(values, list) or not values:
-            raise SettingsError(f"{source}: {key}: expected a list of values, found {values!r}")
+            raise SettingsError(f"{source}: {key}: expected a list of values, found {values!r:.60}")
         grid[key] = values
     return grid
 
 
-def _seeds(value: Any, source: str) -> list[int] | None:
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return first_seeds(value)
-    if isinstance(value, list) and value and all(isinstance(seed, int) for seed in value):
-        return list(dict.fromkeys(value))
-    raise SettingsError(f"{source}: seeds: expected how many, or a list of seeds; found {value!r}")
-
-
-def _from_wandb(content: dict[str, Any], path: Path) -> Spec:
-    """A W&B sweep file whose parameters have `value` or `values`; its agents are not needed."""
-    method = content.get("method", "grid")
-    if method != "grid":
-        raise SettingsError(
-            f"{path}: method: {method} draws its points while it runs; expected method: grid"
-        )
-    base: dict[str, Any] = {}
-    grid: dict[str, Any] = {}
-    for key, parameter in _wandb_parameters(content["parameters"], "", path).items():
-        if "values" in parameter:
-            grid[key] = parameter["values"]
-        elif "value" in parameter:
-            base[key] = parameter["value"]
-        else:
-            raise SettingsError(f"{path}: {key}: expected `values` (or `value`) in a grid")
-    for key in ("project", "entity"):
-        if content.get(key):
-            base[f"wandb.{key}"] = content[key]
-    return Spec(
-        question=str(content.get("description") or "").strip(),
-        base=flatten(base, str(path)),
-        grid=_grid(flatten(grid, str(path)), str(path)),
-    )
-
-
-def _wandb_parameters(parameters: Any, prefix: str, path: Path) -> dict[str, Mapping[str, Any]]:
-    """{"section.key": parameter}; W&B nests parameters in `parameters`."""
-    if not isinstance(parameters, Mapping):
-        raise SettingsError(f"{path}: parameters: expected a mapping, found {parameters!r:.60}")
-    flat: dict[str, Mapping[str, Any]] = {}
-    for name, parameter in parameters.items():
-        if not isinstance(parameter, Mapping):
-            raise SettingsError(f"{path}: {prefix}{name}: expected `value` or `values` below it")
-        if "parameters" in parameter and (prefix or name in SECTIONS):
-            flat |= _wandb_parameters(parameter["parameters"], f"{prefix}{name}.", path)
-        else:
-            flat[f"{prefix}{name}"] = parameter
-    return flat
+def _text(content: Mapping[str, Any], name: str, source: str) -> str:
+    value = content.get(name)
+    if isinstance(value, list | Mapping):
+        raise SettingsError(f"{source}: {name}: expected a text, found {value!r:.60}")
+    return "" if value is None else str(value).strip()

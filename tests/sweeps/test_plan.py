@@ -11,7 +11,7 @@ from grok_cli.executors.local import share_cores
 from grok_cli.runs.settings import SettingsError
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
-from grok_cli.sweeps.specfile import PAPER, Spec, find_spec, parse_grid, read_spec
+from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
 from grok_cli.sweeps.summary import summarise
 
 

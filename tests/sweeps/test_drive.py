@@ -15,7 +15,7 @@ from grok_cli.runs.claim import Claim
 from grok_cli.sweeps import drive
 from grok_cli.sweeps.drive import Driver, Entry, SweepWatcher
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
-from grok_cli.sweeps.specfile import PAPER
+from grok_cli.sweeps.spec import PAPER
 
 Ending = tuple[str, int]  # status that the worker leaves, its exit code
 FINISHED, CRASHED, DIVERGED = ("finished", 0), ("running", 1), ("diverged", 1)
