@@ -12,7 +12,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from grok_cli.cli.output import print_json
-from grok_cli.diagnostics.registry import DIAGNOSTICS, NoInitialModelError
+from grok_cli.diagnostics.errors import NoInitialModelError
+from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import RunDir, find_snapshots, run_of_snapshot
 

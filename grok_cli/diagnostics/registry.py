@@ -5,7 +5,6 @@ own are the file names in `measures/`, those of other packages the names of thei
 A diagnostic is imported when it is taken out of `DIAGNOSTICS`.
 """
 
-import difflib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from grok_cli.core.config import ModelConfig
 from grok_cli.diagnostics import measures
+from grok_cli.diagnostics.errors import UnknownDiagnosticError
 from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,20 +73,6 @@ def diagnostic(
 def _constant(columns: Iterable[str]) -> Columns:
     fixed = list(columns)
     return lambda _config: list(fixed)
-
-
-class UnknownDiagnosticError(UsageError):
-    """No diagnostic has this name."""
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        known = list(known)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        hint = f" (nearest: '{near[0]}')" if near else ""
-        super().__init__(f"unknown diagnostic '{name}'{hint}; expected one of {', '.join(known)}")
-
-
-class NoInitialModelError(UsageError):
-    """A diagnostic measures the distance from step 0, and the model at step 0 is not known."""
 
 
 class Registry(Mapping[str, Diagnostic]):

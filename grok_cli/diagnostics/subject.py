@@ -11,8 +11,8 @@ from torch import Tensor
 from grok_cli.core.config import ModelConfig
 from grok_cli.core.data import Dataset
 from grok_cli.core.model import Trace, Transformer
+from grok_cli.diagnostics.errors import NoInitialModelError
 from grok_cli.diagnostics.forward import Watch
-from grok_cli.diagnostics.registry import NoInitialModelError
 
 Kept = TypeVar("Kept")
 

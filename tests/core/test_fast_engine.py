@@ -15,6 +15,7 @@ from grok_cli.core.engines import Engine, FastEngine, PlainEngine, Score, make_e
 from grok_cli.core.engines.fast import engine as fast_engine
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.factors import FactoredForm
+from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.layers import LayeredForm
 from grok_cli.core.engines.fast.rows import Answer
 from grok_cli.core.engines.fast.sums import Terms, gather, weighted_sums
@@ -225,6 +226,17 @@ def test_sums_and_look_ups_have_the_gradients_of_indexing() -> None:
             strict=True,
         ):
             torch.testing.assert_close(a, e)
+
+
+def test_gradients_fed_in_are_those_of_autograd_to_the_bit() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(4, 3, generator=generator), torch.randn(5, generator=generator)]
+    results = []
+    for backward in (torch.autograd.backward, backward_from):
+        leaf = torch.arange(12.0).reshape(4, 3).requires_grad_()
+        backward([leaf.sin(), (leaf.exp() @ torch.ones(3, 5)).sum(0)], gradients)
+        results.append(leaf.grad)
+    assert torch.equal(*results)
 
 
 def test_the_paper_s_placements_factor() -> None:

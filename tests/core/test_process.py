@@ -1,4 +1,4 @@
-"""Subnormal numbers are flushed by every thread of a process that trains."""
+"""A process that trains: every thread flushes subnormal numbers, and nothing slow is imported."""
 
 import subprocess
 import sys
@@ -42,3 +42,21 @@ def test_a_crew_flushes_too() -> None:
         "print(Crew(2).map(lambda _: all_threads_flush(), range(4)))\n"
     )
     assert _output(code).splitlines()[-1] == str([True] * 4)
+
+
+TRAIN = """
+import sys
+from grok_cli.core.config import Config
+from grok_cli.core.training import Trainer
+sizes = {{"d_model": 8, "n_heads": 2, "ln_type": "{ln_type}"}}
+train = {{"steps": 3, "engine": "{engine}"}}
+Trainer(Config(data={{"modulus": 7}}, model=sizes, train=train)).run()
+print([name for name in ("sympy", "torch._dynamo") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "ln_type"), [("plain", "pre"), ("fast", "pre"), ("fast", "post")]
+)
+def test_training_imports_neither_sympy_nor_the_compiler(engine: str, ln_type: str) -> None:
+    assert _output(TRAIN.format(engine=engine, ln_type=ln_type)) == "[]"

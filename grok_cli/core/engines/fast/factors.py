@@ -11,6 +11,7 @@ from torch import Tensor
 
 from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
+from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.rows import Factors, RowKernel
 from grok_cli.core.engines.fast.tables import Rows, TokenTables
 from grok_cli.core.model import Block, Transformer
@@ -40,12 +41,7 @@ class FactoredForm:
         """Score of the rows; adds the gradient of the loss to every `.grad`."""
         factors = self.factors(rows)
         score, gradient = self.kernel.differentiate(factors.detached(), rows)
-        pairs = [
-            (factor, grad)
-            for factor, grad in zip(factors, gradient, strict=True)
-            if factor is not None
-        ]
-        torch.autograd.backward([factor for factor, _ in pairs], [grad for _, grad in pairs])
+        backward_from(factors.tensors(), gradient.tensors())
         return score
 
     def evaluate(self, rows: Rows) -> Score:

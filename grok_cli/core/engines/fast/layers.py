@@ -13,6 +13,7 @@ from torch import Tensor
 
 from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
+from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.rows import mean_score
 from grok_cli.core.engines.fast.sums import gather, weighted_sums
 from grok_cli.core.engines.fast.tables import Rows, TokenTables
@@ -50,7 +51,7 @@ class LayeredForm:
         )
         for parameter, shares in zip(trainable, zip(*gradients, strict=True), strict=True):
             parameter.grad = torch.stack(shares).sum(0)
-        torch.autograd.backward(streams, torch.cat(d_streams))
+        backward_from([streams], [torch.cat(d_streams)])
         return mean_score(scores, n)
 
     def evaluate(self, rows: Rows) -> Score:

@@ -48,6 +48,10 @@ class Factors(NamedTuple):
     readout: Float[Tensor, "vocab hidden"]
     bias: Float[Tensor, " inputs"] | None
 
+    def tensors(self) -> list[Tensor]:
+        """The factors that there are, in one order."""
+        return [factor for factor in self if factor is not None]
+
     def detached(self) -> "Factors":
         """The same numbers, of which autograd knows nothing."""
         return Factors(
