@@ -6,7 +6,8 @@ from grok_cli.core.config import Config
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.figures.bands import read_paths
-from grok_cli.figures.plots import Options, draw, save
+from grok_cli.figures.catalogue import make_chart
+from grok_cli.figures.matplotlib import draw, save
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
@@ -32,4 +33,4 @@ for placement in ("off", "mlp-pre"):
     subject = Subject(last.model(dataset.vocab), dataset)
     print(DIAGNOSTICS["attention"].measure(subject)["attention/attn_score_entropy"], "nats")
 
-save(draw("accuracy", read_paths([runs]), Options()), Path("library.png"), Options())
+save(draw(make_chart("accuracy", read_paths([runs]))), Path("library.png"))

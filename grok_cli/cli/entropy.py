@@ -93,7 +93,7 @@ def measure_entropy(
     attention output at the last position. Source: arXiv 2602.06702.
     """
     if plot is not None:
-        from grok_cli.figures.plots import check_ending
+        from grok_cli.figures.matplotlib import check_ending
 
         check_ending(plot)
     files = find_snapshots(paths)
@@ -168,12 +168,11 @@ def _write_csv(file: Path, records: list[dict[str, Any]]) -> None:
 def _plot(file: Path, measured: list[Measured]) -> None:
     import matplotlib
 
-    from grok_cli.figures.plots import Options, save
+    from grok_cli.figures.matplotlib import save
     from grok_cli.figures.style import SETTINGS
 
-    options = Options()
-    with matplotlib.rc_context(SETTINGS[options.style]):
-        save(_figure(measured), file, options)
+    with matplotlib.rc_context(SETTINGS["screen"]):
+        save(_figure(measured), file)
 
 
 def _figure(measured: list[Measured]) -> "Figure":

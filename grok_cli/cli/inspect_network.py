@@ -65,7 +65,7 @@ def inspect_network(
 ) -> None:
     """Show what a network has learned, on one screen."""
     if plot is not None:
-        from grok_cli.figures.plots import check_ending
+        from grok_cli.figures.matplotlib import check_ending
 
         check_ending(plot)
     loaded, subject = _load(snapshot)

@@ -1,18 +1,15 @@
 """`grok plot`: figures from runs or exported CSV files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from grok_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from grok_cli.figures.bands import Measured
 
 
 class Style(str, Enum):
@@ -32,15 +29,6 @@ class Axis(str, Enum):
 
 WHAT = """loss, accuracy, generalisation, compression, entropy, rank, alpha, ntk, update-norm,
 weight-norm, fourier, spec, progress, ... or any metric, e.g. test/loss."""
-# What would be ignored: with what is drawn, where it goes to, or what it is read from.
-WITHOUT_EFFECT = {
-    "--terminal": ("--out", "--style", "--title", "--each-seed"),
-    "CSV files": ("--group-by", "--all"),
-    "generalisation": ("--y", "--each-seed"),
-    "generalisation --terminal": ("--x",),
-    "compression": ("--each-seed",),
-    "compression --terminal": ("--x", "--y"),
-}
 
 
 def plot(
@@ -101,7 +89,7 @@ def plot(
     half-way from its maximum to its last value. The file is the last line on stdout.
     """
     from grok_cli.figures.bands import read_paths
-    from grok_cli.figures.names import SPELLINGS
+    from grok_cli.figures.catalogue import CATALOGUE, SPELLINGS, Options, make_chart
     from grok_cli.runs.settings import check_key
 
     what, paths = SPELLINGS.get(what, what), paths or [Path("runs")]
@@ -115,45 +103,35 @@ def plot(
         "--group-by": group_by,
         "--all": everything,
     }
-    _refuse_ignored(what, terminal, any(map(Path.is_file, paths)), typed)
+    without = {what: CATALOGUE[what].without} if what in CATALOGUE else {}
+    without |= {"--terminal": ("--out", "--style", "--title")} if terminal else {}
+    without |= {"CSV files": ("--group-by", "--all")} if any(map(Path.is_file, paths)) else {}
+    _refuse_ignored(without, typed)
     for key in group_by or []:
         check_key(key, "--group-by")
+    options = Options(_is_log(x), _is_log(y), each_seed, title)
     if terminal:
-        measured = read_paths(paths, unfinished=everything, keys=group_by)
-        _print(what, measured, _is_log(x), _is_log(y))
-        return
-    from grok_cli.figures.plots import Options, check_ending, draw, save
+        from grok_cli.figures.text import render
 
-    file = out or Path(f"{what.replace('/', '_')}.png")
+        measured = read_paths(paths, unfinished=everything, keys=group_by)
+        console = Console(highlight=False)
+        console.print(render(make_chart(what, measured, options), console.width))
+        return
+    from grok_cli.figures.matplotlib import check_ending, draw, save
+
+    file, look = out or Path(f"{what.replace('/', '_')}.png"), (style or Style.screen).value
     check_ending(file)
     measured = read_paths(paths, unfinished=everything, keys=group_by)
-    options = Options((style or Style.screen).value, _is_log(x), _is_log(y), each_seed, title)
-    save(draw(what, measured, options), file, options)
+    save(draw(make_chart(what, measured, options), look), file, look)
     typer.echo(file)
 
 
-def _refuse_ignored(what: str, terminal: bool, files: bool, typed: Mapping[str, object]) -> None:
-    """Raise UsageError if an option was typed that has no effect here."""
-    cases = {what: True, "--terminal": terminal, f"{what} --terminal": terminal, "CSV files": files}
-    for case, options in WITHOUT_EFFECT.items():
+def _refuse_ignored(without: Mapping[str, Sequence[str]], typed: Mapping[str, object]) -> None:
+    """Raise UsageError if an option was typed that has no effect: `without` says with what."""
+    for case, options in without.items():
         for option in options:
-            if cases.get(case) and typed[option]:
+            if typed[option]:
                 raise UsageError(f"{option} has no effect with {case}; leave it out")
-
-
-def _print(what: str, measured: "Measured", log_x: bool | None, log_y: bool | None) -> None:
-    from grok_cli.figures import terminal
-    from grok_cli.figures.names import figure_named
-
-    console = Console(highlight=False)
-    width = console.width
-    if what == "generalisation":
-        console.print(terminal.text_generalisation(measured, width))
-    elif what == "compression":
-        console.print(terminal.text_compression(measured, width))
-    else:
-        figure = figure_named(what, measured.metrics)
-        console.print(terminal.text_curves(measured, figure, log_x, log_y, width))
 
 
 def _is_log(axis: Axis | None) -> bool | None:

@@ -73,14 +73,14 @@ def _spec(directory: Path, study: str | None) -> "tuple[Spec | None, str]":
 def _images(content: "Report", file: Path) -> list[Path]:
     """The figures of a Markdown report, drawn into files beside it."""
     from grok_cli.figures.bands import drawn_bands
-    from grok_cli.figures.plots import Options, draw, save
+    from grok_cli.figures.catalogue import make_chart
+    from grok_cli.figures.matplotlib import draw, save
 
     if not drawn_bands(content.measured, ["test/accuracy"]):
         return []
     files = []
     for name in IMAGES:
-        options = Options()
         image = file.with_name(f"{file.stem}-{name}.png")
-        save(draw(name, content.measured, options), image, options)
+        save(draw(make_chart(name, content.measured)), image)
         files.append(image)
     return files

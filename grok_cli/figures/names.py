@@ -1,83 +1,11 @@
 """What groups and metrics are called in figures."""
 
-import difflib
 import re
 from dataclasses import dataclass
 
 from grok_cli.core.placement import PLACEMENTS
-from grok_cli.errors import UsageError
 
 PLACEMENT = "model.ln_type"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of metrics against the step.
-
-    Attributes:
-        metrics: drawn in one axes; the first is solid, a second dashed.
-        title: what the metrics are, with their unit, as the title of the y axis.
-        log_x, log_y: whether an axis is logarithmic unless asked otherwise.
-    """
-
-    metrics: tuple[str, ...]
-    title: str
-    log_x: bool = True
-    log_y: bool = False
-
-
-# By the names that `grok plot` takes, in the order of a report.
-FIGURES = {
-    "accuracy": Figure(("test/accuracy", "train/accuracy"), "accuracy"),
-    "loss": Figure(("test/loss", "train/loss"), "loss (nats)"),
-    "entropy": Figure(("attention/attn_score_entropy",), "attention entropy (nats)"),
-    "attention-rank": Figure(
-        ("attention/attn_out_eff_rank",), "effective rank of attention's output"
-    ),
-    "rank": Figure(("alpha_req/effective_rank_test",), "effective rank of Z, test rows"),
-    "numerical-rank": Figure(("alpha_req/rank_test",), "numerical rank of Z, test rows"),
-    "alpha": Figure(("alpha_req/alpha_test",), "power-law exponent α of Z's spectrum, test rows"),
-    "fourier": Figure(("fourier/col_energy",), "Fourier column energy of the embedding"),
-    "ntk": Figure(("ntk/relative_distance",), "distance of the tangent kernel from its start"),
-    "spec": Figure(
-        ("train/spec_loss", "train/loss"),
-        "training loss (nats): on directions only, as trained",
-        log_y=True,
-    ),
-    "progress": Figure(
-        ("progress/restricted_loss", "progress/excluded_loss"),
-        "loss (nats): key waves alone, all but these",
-        log_y=True,
-    ),
-    "circularity": Figure(("circularity/embed",), "circularity of the embedding"),
-    "htsr": Figure(("htsr/alpha",), "power-law exponent α of the weights, mean"),
-    "update-norm": Figure(("grads/update_norm",), "norm of an update", log_y=True),
-    "grad-norm": Figure(("grads/grad_norm",), "norm of the gradient", log_y=True),
-    "weight-norm": Figure(("grads/weight_norm",), "norm of all weights"),
-}
-SPELLINGS = {"generalization": "generalisation"}
-
-
-def figure_named(name: str, metrics: list[str]) -> Figure:
-    """The figure that a name of `FIGURES`, or a metric's, stands for.
-
-    Args:
-        metrics: those that were measured.
-
-    Raises:
-        UsageError: neither, or its first metric was not measured.
-    """
-    figure = FIGURES.get(name, Figure((name,), name))
-    if figure.metrics[0] in metrics:
-        return figure
-    if name in FIGURES:
-        raise UsageError(
-            f"{name}: not measured there ({figure.metrics[0]}); there are {', '.join(metrics)}"
-        )
-    known = [*FIGURES, "generalisation", "compression", *metrics]
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"expected one of {', '.join(known)}"
-    raise UsageError(f"{name}: no such figure or metric; {hint}")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grok_cli.figures.bands import Array
+from grok_cli.figures.chart import Array, Axis
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ class Scale:
 
     def _holds(self, value: float) -> bool:
         return self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)
+
+
+def axis_scale(axis: Axis, values: Array) -> Scale:
+    """The scale of an axis: where it does not say itself where it ends, the values do."""
+    fitted = Scale.of(values, axis.log)
+    return Scale(
+        fitted.low if axis.low is None else axis.low,
+        fitted.high if axis.high is None else axis.high,
+        axis.log,
+    )
 
 
 def _round_step(least: float) -> float:

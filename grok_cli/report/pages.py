@@ -9,18 +9,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from grok_cli.core.placement import PLACEMENTS
-from grok_cli.figures import charts
-from grok_cli.figures.names import FIGURES
+from grok_cli.figures.catalogue import Options, charts_of
 from grok_cli.figures.style import looks
+from grok_cli.figures.svg import figure_html
 from grok_cli.report.published import published
 from grok_cli.report.report import Report
 
 if TYPE_CHECKING:
-    from grok_cli.figures.charts import Chart
     from grok_cli.report.verdict import Comparison
 
 FOLDER = Path(__file__).with_name("page")
-FIRST = ("accuracy", "loss", "generalisation")  # charts; the others follow
 
 
 def html_page(report: Report) -> str:
@@ -28,20 +26,13 @@ def html_page(report: Report) -> str:
 
     Whatever comes from runs (names, tags, messages) is escaped by the template engine.
     """
-    box = {
-        "width": charts.WIDTH,
-        "left": charts.LEFT,
-        "right": charts.RIGHT,
-        "top": charts.TOP,
-        "bottom": charts.BOTTOM,
-    }
+    charts = charts_of(report.measured, Options(labels=report.labels)) if report.finished else []
     chosen = looks(report.labels, report.names)
     return _render(
         "report.html.j2",
         report,
         escape=True,
-        charts=_charts(report),
-        box=box,
+        charts=[figure_html(chart) for chart in charts],
         looks=[chosen[label] for label in report.labels],
         css=Markup((FOLDER / "report.css").read_text()),
         js=Markup((FOLDER / "report.js").read_text()),
@@ -74,19 +65,6 @@ def _render(template: str, report: Report, *, escape: bool, **values: Any) -> st
         name_of=_placement,
         **values,
     )
-
-
-def _charts(report: Report) -> "list[Chart]":
-    """The charts of what was measured, the most telling ones first."""
-    measured, labels = report.measured, report.labels
-    found = charts.curve_charts(measured, labels)
-    if measured.bands("test/accuracy"):
-        found.append(charts.generalisation_chart(measured, labels))
-    compression = charts.compression_chart(measured, labels)
-    if compression is not None:
-        found.append(compression)
-    order = [*FIRST, *(name for name in FIGURES if name not in FIRST), "compression"]
-    return sorted(found, key=lambda chart: order.index(chart.name))
 
 
 def dash(value: Any, format_: str = "%s") -> str:

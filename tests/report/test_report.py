@@ -14,7 +14,8 @@ import pytest
 
 from grok_cli.core.config import Config
 from grok_cli.figures.bands import Band
-from grok_cli.figures.charts import curve_charts
+from grok_cli.figures.catalogue import make_chart
+from grok_cli.figures.svg import figure_html
 from grok_cli.report.pages import html_page, markdown_page, markdown_text
 from grok_cli.report.published import follows_protocol, published
 from grok_cli.report.report import make_report, train_command
@@ -195,9 +196,12 @@ def test_step_zero_leaves_a_curve_on_its_logarithmic_axis(tmp_path: Path) -> Non
     report = make_report(tmp_path / "runs")
     paths = re.findall(r' d="([^"]*)"', html_page(report))
     assert not [path for path in paths if "nan" in path or "inf" in path]
-    (chart,) = curve_charts(report.measured, report.labels)
-    assert chart.lines[0].path.count("L") == 1  # from step 10 to step 20
-    assert chart.data["series"][0]["steps"] == [10, 20]
+    html = figure_html(make_chart("loss", report.measured))
+    assert re.findall(r'class="line g0" d="([^"]*)"', html)[0].count("L") == 1  # from step 10 to 20
+    assert json.loads(re.findall(r"<script[^>]*>(.*)</script>", html)[0])["series"][0]["steps"] == [
+        10,
+        20,
+    ]
 
 
 def test_damaged_files_beside_the_metrics_leave_a_report(tmp_path: Path) -> None:

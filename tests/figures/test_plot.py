@@ -20,13 +20,13 @@ from grok_cli.errors import GrokError, UsageError
 from grok_cli.exports.source import local_runs
 from grok_cli.exports.tables import long_tables, make_groups, metric_table
 from grok_cli.figures.bands import Band, Measured, read_paths, table_bands
-from grok_cli.figures.charts import curve_charts, thinned
-from grok_cli.figures.names import FIGURES, name_groups, parse_label
+from grok_cli.figures.catalogue import CATALOGUE, Options, charts_of, make_chart
+from grok_cli.figures.matplotlib import draw, save
+from grok_cli.figures.names import name_groups, parse_label
 from grok_cli.figures.phases import compression_points, compression_step, generalised
-from grok_cli.figures.plots import Options, draw, save
 from grok_cli.figures.scale import Scale, tick_text
 from grok_cli.figures.style import looks
-from grok_cli.figures.terminal import text_curves, text_generalisation
+from grok_cli.figures.svg import thinned
 from tests.conftest import small_config
 from tests.groups import train_groups
 from tests.written_runs import Rows, make_run
@@ -57,7 +57,7 @@ def test_drawn_mean_is_the_measured_one(runs: Path) -> None:
     for run in local_runs(runs):
         rows = pandas.read_csv(runs / run.name / "metrics.csv").dropna(subset="test/loss")
         found[run.settings["model.ln_type"]].append(rows)
-    canvas = draw("loss", read_paths([runs]), Options())
+    canvas = draw(make_chart("loss", read_paths([runs])))
     lines = [line for line in canvas.axes[0].lines if line.get_linestyle() == "-"]
     assert len(lines) == 2  # test loss of off and pre
     for line, seeds in zip(lines, (found["off"], found["pre"]), strict=True):
@@ -220,23 +220,24 @@ def test_groups_differ_by_colour_and_by_marker(dark: bool) -> None:
 def test_file_is_of_the_kind_its_ending_says(
     runs: Path, tmp_path: Path, style: str, ending: str
 ) -> None:
-    options, file = Options(style=style, title="a < b & $c"), tmp_path / f"figure{ending}"
-    save(draw("generalisation", read_paths([runs]), options), file, options)
+    chart = make_chart("generalisation", read_paths([runs]), Options(title="a < b & $c"))
+    file = tmp_path / f"figure{ending}"
+    save(draw(chart, style), file, style)
     assert file.read_bytes().startswith(MAGIC[ending])
 
 
 def test_equal_figures_are_equal_files(runs: Path, tmp_path: Path) -> None:
-    options = Options(each_seed=True)
     for name in ("one.svg", "two.svg"):
-        save(draw("rank", read_paths([runs]), options), tmp_path / name, options)
+        chart = make_chart("rank", read_paths([runs]), Options(each_seed=True))
+        save(draw(chart), tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
 def test_metric_that_was_not_measured_is_named_with_those_that_were(runs: Path) -> None:
     with pytest.raises(UsageError, match=r"ntk: not measured there .*train/loss"):
-        draw("ntk", read_paths([runs]), Options())
+        make_chart("ntk", read_paths([runs]))
     with pytest.raises(UsageError, match="did you mean test/loss"):
-        draw("test/los", read_paths([runs]), Options())
+        make_chart("test/los", read_paths([runs]))
 
 
 def measured_of(**metrics: dict[str, list[float]]) -> Measured:
@@ -254,7 +255,7 @@ def measured_of(**metrics: dict[str, list[float]]) -> Measured:
 def test_group_without_a_number_is_left_out() -> None:
     nan = float("nan")
     measured = measured_of(test__loss={"a": [nan, nan], "b": [2.0, 1.0]}, train__loss={"a": [nan]})
-    lines = draw("loss", measured, Options()).axes[0].lines
+    lines = draw(make_chart("loss", measured)).axes[0].lines
     assert [line.get_ydata().tolist() for line in lines if line.get_linestyle() != "None"] == [
         [2.0, 1.0]
     ]
@@ -264,10 +265,8 @@ def test_group_without_a_number_is_left_out() -> None:
 def test_metric_without_a_number_is_said_to_have_none(values: list[float]) -> None:
     measured = measured_of(progress__restricted_loss={"a": values}, test__accuracy={})
     with pytest.raises(UsageError, match="restricted_loss: nothing measured there"):
-        draw("progress", measured, Options())
-    with pytest.raises(UsageError, match="restricted_loss: nothing measured there"):
-        text_curves(measured, FIGURES["progress"], None, None, 80)
-    assert curve_charts(measured, ["a"]) == []
+        make_chart("progress", measured)
+    assert charts_of(measured) == []
 
 
 def test_table_of_empty_cells_has_no_bands() -> None:
@@ -278,19 +277,15 @@ def test_table_of_empty_cells_has_no_bands() -> None:
 def test_groups_of_the_second_metric_alone_are_drawn() -> None:
     values = [2.0, 1.0]
     measured = measured_of(train__spec_loss={"b": values}, train__loss={"a": values, "b": values})
-    canvas = draw("spec", measured, Options())
+    canvas = draw(make_chart("spec", measured))
     names = [text.get_text() for text in canvas.legends[0].get_texts()]
     assert names[:2] == ["a", "b"]
 
 
 def test_generalisation_without_test_accuracy_is_refused() -> None:
     measured = measured_of(train__loss={"a": [1.0]})
-    for show in (
-        lambda: draw("generalisation", measured, Options()),
-        lambda: text_generalisation(measured, 80),
-    ):
-        with pytest.raises(UsageError, match=r"not measured there \(test/accuracy\)"):
-            show()
+    with pytest.raises(UsageError, match=r"not measured there \(test/accuracy\)"):
+        make_chart("generalisation", measured)
 
 
 def test_entropies_that_cannot_be_written_are_an_error_that_names_the_file(tmp_path: Path) -> None:
@@ -313,7 +308,7 @@ def test_every_figure_name_works_on_the_command_line_help() -> None:
     named = [
         name.strip(" .") for name in WHAT.replace("\n", " ").partition(" or any")[0].split(",")
     ]
-    assert {name for name in named if name} <= {*FIGURES, "generalisation", "compression", ""}
+    assert {name for name in named if name} <= CATALOGUE.keys()
 
 
 @pytest.mark.parametrize(
@@ -323,7 +318,6 @@ def test_every_figure_name_works_on_the_command_line_help() -> None:
         (["loss", "-t", "--style", "screen"], "--style has no effect with --terminal"),
         (["loss", "table.csv", "--all"], "--all has no effect with CSV files"),
         (["generalization", "--y", "log"], "--y has no effect with generalisation"),
-        (["compression", "-t", "--x", "log"], "--x has no effect with compression --terminal"),
         (["compression", "--each-seed"], "--each-seed has no effect with compression"),
         (["loss", "--group-by", "weight_decay"], "did you mean opt.weight_decay"),
     ],

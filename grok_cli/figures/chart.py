@@ -1,0 +1,150 @@
+"""What a figure shows, as data. Whoever draws it knows no figure by name.
+
+A chart is made by a function of the catalogue and drawn by one of three: matplotlib.py (PNG, SVG,
+PDF), svg.py (the report's page) and text.py (the terminal).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grok_cli.figures.style import Look
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis.
+
+    Attributes:
+        label: what it counts, with the unit.
+        log: whether it is logarithmic.
+        low, high: where it ends; None: where the values end.
+        steps: whether its values are steps of training, written as whole numbers.
+        rows: names, from the top, of an axis that counts nothing: row i lies at i.
+    """
+
+    label: str
+    log: bool = False
+    low: float | None = None
+    high: float | None = None
+    steps: bool = False
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of the legend: a group of runs, how it is called and how it looks."""
+
+    name: str
+    look: Look
+
+
+@dataclass(frozen=True)
+class Legend:
+    """The groups that are shown, and what their names have in common (may be empty)."""
+
+    title: str
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve through measured values, with the band of its seeds.
+
+    Attributes:
+        key: the number of its `Key`.
+        metric: what was measured.
+        x, y: the mean over the seeds, nan where it is not known.
+        low, high: over the seeds, at each x.
+        seeds: the values of each seed, to be drawn as thin lines instead of the band; may be {}.
+        dashed: of the second metric of a chart.
+    """
+
+    key: int
+    metric: str
+    x: Array
+    y: Array
+    low: Array
+    high: Array
+    seeds: Mapping[str, Array] = field(default_factory=dict)
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar along a row, from the low end of the x axis.
+
+    Attributes:
+        key: the number of its `Key`.
+        row: the place on the y axis.
+        end: where it ends; None if there is nothing to draw but the note.
+        low, high: a line across its end, if both are known.
+        note: beside it; may be empty.
+        numbers: what the terminal writes beside it.
+        tip: shown on hover.
+    """
+
+    key: int
+    row: int
+    end: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    numbers: str = ""
+    tip: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A marker of a group, and the text that it shows on hover."""
+
+    key: int
+    x: float
+    y: float
+    tip: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """All that a figure shows.
+
+    Attributes:
+        name: of the catalogue, or a metric's.
+        about: what it shows, in some words.
+        note: more about that, below; may be empty.
+        title: what the user wants to stand above it; may be empty.
+        x, y: the axes.
+        legend: an entry a group; may hold more than are drawn.
+        strokes: what solid and dashed lines are, if there are both.
+        lines, bars, points: what is drawn.
+        diagonal: whether to draw the line of equal x and y.
+    """
+
+    name: str
+    about: str
+    note: str
+    x: Axis
+    y: Axis
+    legend: Legend
+    title: str = ""
+    strokes: tuple[str, ...] = ()
+    lines: tuple[Line, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    points: tuple[Point, ...] = ()
+    diagonal: bool = False
+
+    def x_values(self) -> Array:
+        """All that is drawn, along x."""
+        marks = [point.x for point in self.points]
+        marks += [bar.end for bar in self.bars if bar.end is not None]
+        return np.concatenate([np.array(marks, np.float64), *(line.x for line in self.lines)])
+
+    def y_values(self) -> Array:
+        """All that is drawn, along y: bands from their lowest to their highest."""
+        marks = np.array([point.y for point in self.points], np.float64)
+        bands = [values for line in self.lines for values in (line.low, line.high)]
+        return np.concatenate([marks, *bands])
