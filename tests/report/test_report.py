@@ -196,7 +196,7 @@ def test_step_zero_leaves_a_curve_on_its_logarithmic_axis(tmp_path: Path) -> Non
     report = make_report(tmp_path / "runs")
     paths = re.findall(r' d="([^"]*)"', html_page(report))
     assert not [path for path in paths if "nan" in path or "inf" in path]
-    html = figure_html(make_chart("loss", report.measured))
+    html = figure_html(make_chart("rank", report.measured))
     assert re.findall(r'class="line g0" d="([^"]*)"', html)[0].count("L") == 1  # from step 10 to 20
     assert json.loads(re.findall(r"<script[^>]*>(.*)</script>", html)[0])["series"][0]["steps"] == [
         10,
