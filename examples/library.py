@@ -19,7 +19,9 @@ for placement in ("off", "mlp-pre"):
             "data": {"modulus": 23, "test_ratio": 0.3},
             "model": {"ln_type": placement, "d_model": 32},
             "opt": {"learning_rate": 3e-3},
-            "train": {"steps": 500, "threads": 1, "diagnostics": {"rank": 100}},
+            "train": {"steps": 500},
+            "measure": {"diagnostics": {"rank": 100}},
+            "run": {"threads": 1},
         }
     )
     run = RunDir(runs / config.run_name())

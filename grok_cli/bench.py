@@ -93,8 +93,9 @@ class Report:
 
 def bench_config(ln_type: str, engine: str, eval_every: int = 2) -> Config:
     """The published run with this placement, on the CPU."""
-    train = {"engine": engine, "device": "cpu", "eval_every": eval_every, "steps": 2 * RUN_STEPS}
-    return Config.model_validate({"model": {"ln_type": ln_type}, "train": train})
+    train = {"eval_every": eval_every, "steps": 2 * RUN_STEPS}
+    run = {"engine": engine, "device": "cpu"}
+    return Config.model_validate({"model": {"ln_type": ln_type}, "train": train, "run": run})
 
 
 def multiply_adds(config: Config, vocab: int, n_train: int, n_test: float) -> float:

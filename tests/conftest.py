@@ -13,7 +13,8 @@ from grok_cli.core.config import Config
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"modulus": 13},
     "model": {"d_model": 16, "n_heads": 2},
-    "train": {"steps": 60, "snapshot_every": 20, "save_every": 20, "threads": 1},
+    "train": {"steps": 60, "snapshot_every": 20},
+    "run": {"save_every": 20, "threads": 1},
 }
 SMALL_FLAGS = [
     f"--set={section}.{key}={value}"

@@ -17,7 +17,7 @@ def train_groups(directory: Path) -> Path:
                 data__modulus=11,
                 model__ln_type=placement,
                 train__seed=seed,
-                train__diagnostics={"rank": 20},
+                measure__diagnostics={"rank": 20},
             )
             run = create_run(directory / config.run_name(), config)
             assert train_run(run, config).status == "finished"

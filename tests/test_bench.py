@@ -43,7 +43,7 @@ def small_bench(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def config(ln_type: str, engine: str, eval_every: int = 2) -> Config:
         return small_config(
             model__ln_type=ln_type,
-            train__engine=engine,
+            run__engine=engine,
             train__eval_every=eval_every,
             train__steps=bench.RUN_STEPS,
         )

@@ -146,7 +146,7 @@ def test_measured_diagnostics_are_joined(tmp_path: Path) -> None:
 
 def test_groups_are_named_by_what_varies_but_seeds() -> None:
     runs: list[dict[str, Any]] = [
-        {"model.ln_type": n, "opt.weight_decay": w, "train.seed": s, "train.threads": s}
+        {"model.ln_type": n, "opt.weight_decay": w, "train.seed": s, "run.threads": s}
         for n, w, s in (("pre", 1.0, 1), ("off", 0.5, 2), ("pre", 1.0, 3))
     ]
     keys = group_keys(runs)

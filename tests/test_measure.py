@@ -41,7 +41,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    return trained(tmp_path_factory.mktemp("runs") / "measured", train__diagnostics=DIAGNOSTICS)
+    return trained(tmp_path_factory.mktemp("runs") / "measured", measure__diagnostics=DIAGNOSTICS)
 
 
 def test_measuring_does_not_change_training(plain: RunDir, measured: RunDir) -> None:
@@ -71,7 +71,7 @@ def test_snapshots_give_the_values_of_training(plain: RunDir, measured: RunDir) 
 
 
 def test_resumed_run_measures_the_distance_from_step_0(measured: RunDir, tmp_path: Path) -> None:
-    config = small_config(train__diagnostics=DIAGNOSTICS)
+    config = small_config(measure__diagnostics=DIAGNOSTICS)
     run = create_run(tmp_path / "resumed", config)
     steps = iter(range(100))
     assert train_run(run, config, should_stop=lambda: next(steps) == 24).status == "interrupted"
@@ -174,7 +174,7 @@ def test_inspect_and_predict_as_typed(grok: Grok, plain: RunDir, tmp_path: Path)
 def test_a_run_diverges_alike_with_and_without_diagnostics(tmp_path: Path) -> None:
     config = small_config(
         opt__learning_rate=1e30,
-        train__diagnostics=dict.fromkeys(("rank", "attention", "htsr", "circularity"), 1),
+        measure__diagnostics=dict.fromkeys(("rank", "attention", "htsr", "circularity"), 1),
     )
     run = create_run(tmp_path / "run", config)
     assert train_run(run, config).status == "diverged"

@@ -29,8 +29,8 @@ FLAGS = {
     "--layers": "model.n_layers",
     "--d-model": "model.d_model",
     "--eval-every": "train.eval_every",
-    "--device": "train.device",
-    "--threads": "train.threads",
+    "--device": "run.device",
+    "--threads": "run.threads",
     "--wandb": "wandb.mode",
 }
 UNTIL_GROKKED, MEASURE = "--until-grokked", "--measure"
@@ -76,7 +76,7 @@ def with_config_options(
             if (until_grokked := arguments.pop("until_grokked")) is not None:
                 given["train.until_grokked"] = (UNTIL_GROKKED, until_grokked)
             if measures := arguments.pop("measure"):
-                given["train.diagnostics"] = (MEASURE, dict(map(_parse_measure, measures)))
+                given["measure.diagnostics"] = (MEASURE, dict(map(_parse_measure, measures)))
             return command(typed=Typed(file, given, sets), **arguments)
 
         own = [p for p in signature.parameters.values() if p.name != "typed"]

@@ -37,7 +37,7 @@ PACE = (
     "train.batch_size",
     "train.dtype",
     "train.eval_every",
-    "train.diagnostics",
+    "measure.diagnostics",
 )
 RunsDir = Annotated[Path, typer.Option(help="Where runs are; those of a study in DIR/NAME.")]
 

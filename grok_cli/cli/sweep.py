@@ -106,7 +106,7 @@ def sweep(
     runs = plan_runs(spec, fixed, parse_seeds(seeds) if seeds is not None else None, directory)
     summaries = [planned.summary() for planned in runs]
     options = executor.resolve(spec.executor, file or "sweep")
-    threads = fixed.get("train.threads")
+    threads = fixed.get("run.threads")
     slurm = isinstance(options, SlurmOptions)
     given = zip((status, detach, cancel, dry_run), ACTIONS, strict=True)
     actions = [flag for is_given, flag in given if is_given]

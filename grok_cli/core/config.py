@@ -1,8 +1,12 @@
-"""The configuration of a run: five frozen sections, each key with its default, range and meaning.
+"""The configuration of a run: frozen sections, each key with its default, range and meaning.
+
+    data, model, opt, train   what a run computes: these are its identity (`Config.identity()`)
+    measure                   what is measured on the way, which never changes training
+    run                       where and how it executes, and how often it is saved
+    wandb                     where it is logged besides
 
 A field's description is written once, here: it is the help text of the command line and the
-description in the JSON schema. `Config.identity()` names a run by the settings that its result
-depends on.
+description in the JSON schema.
 """
 
 import hashlib
@@ -33,9 +37,16 @@ def _known_task(name: str) -> str:
     return name
 
 
-# Settings of where and how a run executes and what is measured on the way (which never changes
-# training), not of what it computes.
-_NO_RESULT: dict[str, Any] = {"affects_result": False}
+IDENTITY = ("data", "model", "opt", "train")  # the sections that a run's result depends on
+
+# Settings that have moved, by their earlier spelling, which files and flags may still use.
+MOVED = {
+    "train.diagnostics": "measure.diagnostics",
+    "train.save_every": "run.save_every",
+    "train.engine": "run.engine",
+    "train.device": "run.device",
+    "train.threads": "run.threads",
+}
 
 # What runs did that were recorded before `model.init_draws` existed.
 BEFORE_INIT_DRAWS = {"init_draws": "cpu"}
@@ -177,7 +188,7 @@ class OptConfig(Section):
 
 
 class TrainConfig(Section):
-    """How long, how measured, how stored, and on which hardware."""
+    """How long, in which steps and types, and at which steps it is evaluated and kept."""
 
     seed: int = Field(
         456, ge=0, lt=2**31, description="Seed of the initial weights, split and batches."
@@ -202,38 +213,40 @@ class TrainConfig(Section):
     evals_per_decade: int = Field(
         100, ge=1, description="Test evaluations per factor of 10 in steps (eval_spacing: log)."
     )
-    diagnostics: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=dict,
-        description="Diagnostics to compute while training: name -> steps between.",
-        json_schema_extra=_NO_RESULT,
-    )
     snapshot_every: int = Field(
         200, ge=1, description="Steps between weight snapshots (0, 1, 10, 50 and the last also)."
-    )
-    save_every: int = Field(
-        500,
-        ge=1,
-        description="Steps between saves of the state from which a run resumes.",
-        json_schema_extra=_NO_RESULT,
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="Type of the weights.")
     loss_dtype: Literal["float32", "float64"] = Field(
         "float64", description="Type in which the cross-entropy is summed up."
     )
-    engine: Literal["auto", "plain", "fast"] = Field(
-        "auto",
-        description="plain: the readable model; fast: the same function with repeated and unused "
-        "arithmetic left out; auto: fast where it applies.",
-        json_schema_extra=_NO_RESULT,
+
+
+class MeasureConfig(Section):
+    """What is computed on the way; training is the same with it and without."""
+
+    diagnostics: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict,
+        description="Diagnostics to compute while training: name -> steps between.",
     )
+
+
+class RunConfig(Section):
+    """Where and how a run executes, and how often it is saved."""
+
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
-        json_schema_extra=_NO_RESULT,
     )
-    threads: int | None = Field(
-        None, ge=1, description="CPU threads; null: all cores.", json_schema_extra=_NO_RESULT
+    threads: int | None = Field(None, ge=1, description="CPU threads; null: all cores.")
+    engine: Literal["auto", "plain", "fast"] = Field(
+        "auto",
+        description="plain: the readable model; fast: the same function with repeated and unused "
+        "arithmetic left out; auto: the faster one.",
+    )
+    save_every: int = Field(
+        500, ge=1, description="Steps between saves of the state from which a run resumes."
     )
 
 
@@ -243,7 +256,6 @@ class WandbConfig(Section):
     mode: Literal["off", "offline", "online"] = Field(
         "off",
         description="off, offline (synced later with `wandb sync`) or online.",
-        json_schema_extra=_NO_RESULT,
     )
     project: str = Field("grokking", description="W&B project.")
     entity: str | None = Field(None, description="W&B user or team; null: your default.")
@@ -259,7 +271,29 @@ class Config(Section):
     model: ModelConfig = Field(default_factory=ModelConfig)
     opt: OptConfig = Field(default_factory=OptConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    measure: MeasureConfig = Field(default_factory=MeasureConfig)
+    run: RunConfig = Field(default_factory=RunConfig)
     wandb: WandbConfig = Field(default_factory=WandbConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_spellings(cls, sections: Any) -> Any:
+        """Settings that have moved count in their present place."""
+        if not isinstance(sections, Mapping):
+            return sections
+        sections = dict(sections)
+        for earlier, present in MOVED.items():
+            (old, key), (new, name) = earlier.split("."), present.split(".")
+            if not isinstance(sections.get(old), Mapping) or key not in sections[old]:
+                continue
+            there = sections.get(new) or {}
+            if not isinstance(there, Mapping):
+                continue
+            if name in there:
+                raise ValueError(f"{earlier}: is called {present} now, which is set as well")
+            sections[new] = {**there, name: sections[old][key]}
+            sections[old] = {k: v for k, v in sections[old].items() if k != key}
+        return sections
 
     @model_validator(mode="after")
     def _possible(self) -> "Config":
@@ -289,12 +323,8 @@ class Config(Section):
         return self.train.seed if seed is None else seed
 
     def identity(self) -> dict[str, Any]:
-        """The settings that the result depends on: all but hardware, storage, measuring and W&B."""
-        sections = {
-            section: {key: v for key, v in values.items() if affects_result(f"{section}.{key}")}
-            for section, values in self.model_dump(mode="json").items()
-        }
-        return {section: values for section, values in sections.items() if values}
+        """The settings that the result depends on, by section."""
+        return self.model_dump(mode="json", include=set(IDENTITY))
 
     def digest(self) -> str:
         """Ten hexadecimal digits of the SHA-256 of `identity()`: the same for equal runs."""
@@ -306,13 +336,15 @@ class Config(Section):
         return f"{self.data.task}-{self.model.ln_type}-s{self.train.seed}-{self.digest()}"
 
 
+def present_spelling(key: str) -> str:
+    """The setting that "section.key" is called today."""
+    return MOVED.get(key, key)
+
+
 def affects_result(key: str) -> bool:
-    """Whether the setting "section.key" belongs to a run's identity."""
-    section, _, name = key.partition(".")
-    if section == "wandb":
-        return False
-    extra = SECTIONS[section].model_fields[name].json_schema_extra
-    return not (isinstance(extra, dict) and extra.get("affects_result") is False)
+    """Whether the setting "section.key" belongs to a run's identity; one unknown here does."""
+    section = present_spelling(key).partition(".")[0]
+    return section in IDENTITY or section not in SECTIONS
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -320,6 +352,8 @@ SECTIONS: dict[str, type[Section]] = {
     "model": ModelConfig,
     "opt": OptConfig,
     "train": TrainConfig,
+    "measure": MeasureConfig,
+    "run": RunConfig,
     "wandb": WandbConfig,
 }
 KEYS = [f"{name}.{key}" for name, section in SECTIONS.items() for key in section.model_fields]

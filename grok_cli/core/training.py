@@ -126,8 +126,8 @@ class Trainer:
         self.config = config
         self.device = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu")
-            if config.train.device == "auto"
-            else config.train.device
+            if config.run.device == "auto"
+            else config.run.device
         )
         self.dataset = Dataset.of(config, self.device)
         self.model = initial_model(config, self.dataset.vocab).to(self.device)
@@ -214,7 +214,7 @@ class Trainer:
             # Once in a while: hand the rows over, and see what they say.
             stop = should_stop()
             keep = step in EARLY_SNAPSHOTS or step % config.snapshot_every == 0
-            save = step % config.save_every == 0 or stop
+            save = step % self.config.run.save_every == 0 or stop
             decide = step % HAND_OVER_STEPS == 0 or step == config.steps
             late = time.monotonic() - handed_over > HAND_OVER_SECONDS
             if decide or keep or save or late:

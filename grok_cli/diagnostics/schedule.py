@@ -45,7 +45,7 @@ class Periodic:
 def schedule(
     wanted: Mapping[str, int], model: Transformer, initial: Transformer | None
 ) -> list[Periodic]:
-    """The diagnostics of `config.train.diagnostics` (name -> steps between), by due steps.
+    """The diagnostics of `config.measure.diagnostics` (name -> steps between), by due steps.
 
     `initial` is a copy of the model at step 0, on the same device, that training does not touch.
 

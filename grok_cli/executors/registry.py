@@ -107,7 +107,7 @@ def make_executor(
         return LocalExecutor(*options.share(runs, threads))
     if threads not in (None, options.cpus):
         raise UsageError(
-            f"train.threads is {threads} and --cpus {options.cpus}: with --executor "
+            f"run.threads is {threads} and --cpus {options.cpus}: with --executor "
             f"{options.kind} a run has as many threads as CPUs; give --cpus alone"
         )
     if isinstance(options, SlurmOptions):

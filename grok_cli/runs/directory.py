@@ -21,7 +21,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from grok_cli.core.config import BEFORE_INIT_DRAWS, SECTIONS, Config
+from grok_cli.core.config import BEFORE_INIT_DRAWS, IDENTITY, Config
 from grok_cli.errors import UsageError
 from grok_cli.runs.claim import live_owner
 from grok_cli.runs.files import read_json, write_text
@@ -61,7 +61,7 @@ class RunDir:
         if not self.exists():
             raise RunDirectoryError(f"{self.path} is not a run directory: it has no config.yaml")
         sections = read_yaml(self.config_file)
-        if not sections.keys() >= SECTIONS.keys() - {"wandb"}:
+        if not sections.keys() >= set(IDENTITY):
             raise RunDirectoryError(
                 f"{self.config_file} is damaged: it does not state all sections"
             )

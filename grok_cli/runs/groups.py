@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from grok_cli.core.config import KEYS, affects_result
+from grok_cli.core.config import affects_result
 
 SEEDS = ("train.seed", "data.split_seed")
 Settings = Mapping[str, Any]  # {"section.key": value}
@@ -20,8 +20,7 @@ def varying_keys(settings: Sequence[Settings]) -> list[str]:
     return [
         key
         for key in keys
-        if (key not in KEYS or affects_result(key))
-        and any(run.get(key) != settings[0].get(key) for run in settings)
+        if affects_result(key) and any(run.get(key) != settings[0].get(key) for run in settings)
     ]
 
 

@@ -56,7 +56,7 @@ def _train(
     run: RunDir, config: Config, watcher: Recorder, should_stop: Callable[[], bool]
 ) -> Outcome:
     """Train a claimed run."""
-    facts = prepare_process(config.train.threads)
+    facts = prepare_process(config.run.threads)
     trainer = Trainer(config)
     recorder = RunRecorder(run, config)
     try:
@@ -65,7 +65,7 @@ def _train(
             recorder.resume(state)
             trainer.load(state)
         record_environment(run, trainer, facts)
-        wanted = config.train.diagnostics
+        wanted = config.measure.diagnostics
         initial = _initial_model(run, trainer) if wanted else None
         measurements = schedule(wanted, trainer.model, initial)
         recorders = Recorders(recorder, Bystander(watcher), _wandb(run, config))

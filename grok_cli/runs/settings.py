@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from grok_cli.core.config import KEYS, SECTIONS, Config
+from grok_cli.core.config import KEYS, SECTIONS, Config, present_spelling
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
 
@@ -95,19 +95,29 @@ def flatten(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
             flat |= {f"{name}.{key}": v for key, v in value.items()}
         else:
             flat[str(name)] = value
-    for key in flat:
-        check_key(key, source)
-    return flat
+    present: dict[str, Any] = {}
+    for key, value in flat.items():
+        name = check_key(key, source)
+        if name in present:
+            raise SettingsError(f"{source}: {name}: set twice, also by its earlier name")
+        present[name] = value
+    return present
 
 
-def check_key(key: str, source: str) -> None:
-    """Raise SettingsError, with the nearest valid key, unless `key` is "section.key"."""
+def check_key(key: str, source: str) -> str:
+    """The present spelling of "section.key".
+
+    Raises:
+        SettingsError: there is no such key; the message names the nearest.
+    """
+    key = present_spelling(key)
     if key not in KEYS:
         nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5) or [
             k for k in KEYS if k.split(".")[1] == key.split(".")[-1]
         ]
         hint = f"did you mean {nearest[0]}?" if nearest else "see `grok config schema` for all keys"
         raise SettingsError(f"{source}: unknown key {key}; {hint}")
+    return key
 
 
 def build_config(flat: Mapping[str, Any], source: str | Mapping[str, str] = "settings") -> Config:
@@ -121,7 +131,7 @@ def build_config(flat: Mapping[str, Any], source: str | Mapping[str, str] = "set
     """
     nested: dict[str, dict[str, Any]] = {}
     for key, value in flat.items():
-        section, _, name = key.partition(".")
+        section, _, name = present_spelling(key).partition(".")
         nested.setdefault(section, {})[name] = value
         # pydantic would take true for 1
         if isinstance(value, bool) and SECTIONS[section].model_fields[name].annotation is not bool:
@@ -130,7 +140,7 @@ def build_config(flat: Mapping[str, Any], source: str | Mapping[str, str] = "set
         config = Config.model_validate(nested)
     except ValidationError as error:
         raise SettingsError(_located(explain(error), source)) from None
-    DIAGNOSTICS.check(config.train.diagnostics)
+    DIAGNOSTICS.check(config.measure.diagnostics)
     return config
 
 
@@ -190,7 +200,7 @@ def layer(
         key, equals, value = text.partition("=")
         if not equals:
             raise SettingsError(f"--set {text}: expected section.key=value")
-        check_key(key, "--set")
+        key = check_key(key, "--set")
         values[key], origin[key] = parse_value(value), "--set"
     return values, origin
 

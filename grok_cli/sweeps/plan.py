@@ -81,7 +81,7 @@ def plan_runs(
     planned: dict[Path, PlannedRun] = {}
     for point in _points(spec):
         settings = {**spec.base, **point, **fixed}
-        settings.pop("train.threads", None)  # a matter of the machine, not of the directory
+        settings.pop("run.threads", None)  # a matter of the machine, not of the directory
         own = [settings[SEED]] if SEED in settings else spec.seeds
         for seed in seeds or own or PAPER_SEEDS:
             values = settings | {SEED: seed}

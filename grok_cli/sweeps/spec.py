@@ -140,7 +140,7 @@ def parse_grid(texts: list[str]) -> dict[str, list[Any]]:
         key, equals, values = text.partition("=")
         if not equals or not values:
             raise SettingsError(f"--grid {text}: expected section.key=value,value,...")
-        check_key(key, "--grid")
+        key = check_key(key, "--grid")
         if not all(value.strip() for value in values.split(",")):
             raise SettingsError(f"--grid {text}: one of the values is empty")
         grid[key] = [parse_value(value.strip()) for value in values.split(",")]

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from grok_cli import __version__
+from grok_cli.core.config import SECTIONS
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.runs.directory import create_run
 from grok_cli.runs.launch import train_run
@@ -131,7 +132,7 @@ def test_config_show_prints_a_file_that_validates(grok: Grok, tmp_path: Path) ->
 
 def test_config_schema_is_json(grok: Grok) -> None:
     schema = json.loads(grok("config", "schema").stdout)
-    assert set(schema["properties"]) == {"data", "model", "opt", "train", "wandb"}
+    assert set(schema["properties"]) == set(SECTIONS)
 
 
 def test_completion_offers_placements() -> None:

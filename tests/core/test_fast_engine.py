@@ -133,7 +133,7 @@ def test_gradients_do_not_depend_on_the_parts_that_rows_are_cut_into(ln_type: st
 def test_losses_of_a_hundred_steps_agree_to_float32(ln_type: str) -> None:
     losses = {}
     for engine in ("plain", "fast"):
-        config = small_config(model__ln_type=ln_type, train__engine=engine)
+        config = small_config(model__ln_type=ln_type, run__engine=engine)
         trainer = Trainer(config)
         losses[engine] = []
         for _ in range(100):
@@ -291,7 +291,7 @@ def test_a_crew_keeps_order_uses_one_thread_each_and_hands_on_errors() -> None:
 def test_engine_is_chosen_by_name() -> None:
     chosen = {}
     for name in ("auto", "plain", "fast"):
-        config = small_config(train__engine=name)
+        config = small_config(run__engine=name)
         dataset = Dataset.of(config)
         chosen[name] = type(make_engine(config, initial_model(config, dataset.vocab), dataset))
     assert chosen == {"auto": FastEngine, "plain": PlainEngine, "fast": FastEngine}

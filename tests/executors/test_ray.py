@@ -34,7 +34,7 @@ pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all
 
 SETTINGS = {
     **{"data.modulus": 11, "model.d_model": 16, "model.n_heads": 2, "model.ln_type": "mlp-pre"},
-    **{"train.steps": 1000, "train.save_every": 50, "train.snapshot_every": 400},
+    **{"train.steps": 1000, "run.save_every": 50, "train.snapshot_every": 400},
 }
 Hook = Callable[[], bool]
 

@@ -27,7 +27,7 @@ SMALL = (
 )
 ONE_RUN = (
     *("sweep", "--seeds", "1,", "--grid", "model.ln_type=mlp-pre", "--steps", "600", *SMALL),
-    *("--set", "train.save_every=50"),
+    *("--set", "run.save_every=50"),
 )
 FIVE_RUNS = (
     *("sweep", "--seeds", "5", "--grid", "model.ln_type=pre", "--steps", "60", *SMALL),

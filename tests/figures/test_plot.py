@@ -195,9 +195,9 @@ def test_groups_carry_the_papers_names() -> None:
 
 
 def test_label_is_split_at_settings_only() -> None:
-    label = 'train.diagnostics: {"a": 1, "b": 2}, model.ln_type: pre'
+    label = 'measure.diagnostics: {"a": 1, "b": 2}, model.ln_type: pre'
     assert parse_label(label) == {
-        "train.diagnostics": '{"a": 1, "b": 2}',
+        "measure.diagnostics": '{"a": 1, "b": 2}',
         "model.ln_type": "pre",
     }
 

@@ -156,7 +156,7 @@ def test_published_numbers_are_in_themselves_consistent() -> None:
 def test_protocol_allows_other_placement_and_measurements_but_no_other_training() -> None:
     settings = flat_settings(Config())
     assert follows_protocol(settings | {"model.ln_type": "pre", "train.seed": 1})
-    assert follows_protocol(settings | {"train.eval_every": 1, "train.device": "cuda"})
+    assert follows_protocol(settings | {"train.eval_every": 1, "run.device": "cuda"})
     for change in ({"opt.eps": 0.0}, {"model.activation": "relu"}, {"train.batch_size": 512}):
         assert not follows_protocol(settings | change)
     assert not follows_protocol(settings | {"data.split_seed": 7})
@@ -281,7 +281,7 @@ def test_directory_of_a_run_that_never_began(tmp_path: Path) -> None:
 
 
 def test_sweep_then_report_then_markdown(grok: Grok, tmp_path: Path) -> None:
-    flags = [*SMALL_FLAGS, "--set=train.diagnostics={rank: 20}"]
+    flags = [*SMALL_FLAGS, "--set=measure.diagnostics={rank: 20}"]
     swept = grok("sweep", "ln-positions", "--ln-type", "pre", "--seeds", "1", *flags)
     directory = swept.stdout.splitlines()[-1]
     assert directory == "runs/ln-positions"

@@ -18,7 +18,7 @@ STEPS = 600
 SWEEP = (
     *("sweep", "--seeds", "1,", "--grid", "model.ln_type=mlp-pre", "--steps", str(STEPS)),
     *("--modulus", "11", "--d-model", "16", "--set", "model.n_heads=2", "--threads", "1"),
-    *("--set", "train.save_every=50", "--set", "train.snapshot_every=1000"),
+    *("--set", "run.save_every=50", "--set", "train.snapshot_every=1000"),
 )
 FLAGS = [flag for flag in SMALL_FLAGS if "threads" not in flag]
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -53,12 +53,12 @@ def test_equal_points_are_one_run(tmp_path: Path) -> None:
 
 def test_threads_and_wandb_do_not_name_a_run(tmp_path: Path) -> None:
     plain = plan_runs(PAPER, {}, [1], tmp_path)
-    elsewhere = plan_runs(PAPER, {"train.threads": 7, "wandb.mode": "offline"}, [1], tmp_path)
+    elsewhere = plan_runs(PAPER, {"run.threads": 7, "wandb.mode": "offline"}, [1], tmp_path)
     assert [run.run.path for run in plain] == [run.run.path for run in elsewhere]
 
 
 def test_what_is_given_anew_reaches_an_existing_directory(tmp_path: Path) -> None:
-    for run in plan_runs(PAPER, {"train.save_every": 50}, [1], tmp_path):
+    for run in plan_runs(PAPER, {"run.save_every": 50}, [1], tmp_path):
         run.create()
     again = plan_runs(PAPER, {"wandb.mode": "offline"}, [1], tmp_path)
     assert {tuple(run.changes()) for run in again} == {("--set", 'wandb.mode="offline"')}
@@ -69,7 +69,7 @@ def test_what_is_given_anew_reaches_an_existing_directory(tmp_path: Path) -> Non
     [
         ("model.ln_typ=pre", "did you mean model.ln_type"),
         ("model.ln_type", "expected section.key=value,value"),
-        ("train.threads=1,2", "does not change what a run computes"),
+        ("run.threads=1,2", "does not change what a run computes"),
     ],
 )
 def test_grid_mistakes_are_explained(text: str, message: str) -> None:

@@ -43,7 +43,7 @@ SHORT = {
     "data.test_ratio": 0.5,
     "model.d_model": 16,
     "train.steps": 10,
-    "train.threads": 1,
+    "run.threads": 1,
 }
 
 
@@ -61,8 +61,8 @@ def test_study_has_the_papers_seeds_steps_and_diagnostics(name: str) -> None:
     assert {run.config.train.seed for run in runs} == set(PAPER_SEEDS)
     for run in runs:
         assert run.config.train.steps == 10_000
-        assert run.config.train.diagnostics
-        DIAGNOSTICS.check(run.config.train.diagnostics)
+        assert run.config.measure.diagnostics
+        DIAGNOSTICS.check(run.config.measure.diagnostics)
 
 
 def test_learning_rate_study_keeps_the_decay_of_a_step() -> None:

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from grok_cli.core.config import KEYS, SECTIONS, Config, affects_result
+from grok_cli.core.config import KEYS, MOVED, SECTIONS, Config, affects_result
 from grok_cli.runs.settings import (
     SettingsError,
     build_config,
@@ -50,7 +52,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         ("data.task=adding", ["data.task", "did you mean add?"]),
         ("model.norm=batchnorm", ["model.norm", "'layernorm' or 'rmsnorm'"]),
         ("opt.warmup_steps=20000", ["opt.warmup_steps", "at most"]),
-        ("train.device=tpu", ["train.device", "cuda"]),
+        ("run.device=tpu", ["run.device", "cuda"]),
         ("model", ["--set model", "section.key=value"]),
         ("train.seed=99999999999", ["train.seed", "less than 2147483648"]),
         ("train.seed=true", ["train.seed", "not a boolean"]),
@@ -131,7 +133,7 @@ def test_flag_text_is_read_as_yaml(text: str, value: object) -> None:
 
 def test_digest_depends_on_what_affects_the_result_only() -> None:
     base = Config()
-    same = build_config({"train.threads": 1, "train.engine": "plain", "wandb.mode": "offline"})
+    same = build_config({"run.threads": 1, "run.engine": "plain", "wandb.mode": "offline"})
     assert same.digest() == base.digest()
     assert build_config({"train.seed": 1}).digest() != base.digest()
     assert build_config({"model.ln_type": "No LN"}).digest() == base.digest()
@@ -146,3 +148,58 @@ def test_every_key_has_a_description_in_the_schema() -> None:
         assert json.dumps(description) in schema
     assert not affects_result("wandb.project")
     assert affects_result("opt.learning_rate")
+    assert affects_result("opt.unknown_here")
+
+
+@pytest.mark.parametrize(
+    ("settings", "digest"),
+    [
+        ({}, "4d36bd0181"),
+        ({"model.ln_type": "attn-pre"}, "4d101548b3"),
+        (
+            {
+                **{"model.ln_type": "post", "model.mlp_type": "gated", "model.n_layers": 2},
+                **{"train.batch_size": 512, "train.seed": 7, "run.threads": 3},
+                **{"measure.diagnostics": {"rank": 100}, "wandb.project": "x"},
+            },
+            "d255492b51",
+        ),
+    ],
+)
+def test_digests_are_those_that_directories_are_named_by(
+    settings: dict[str, Any], digest: str
+) -> None:
+    assert build_config(settings).digest() == digest
+
+
+def test_identity_is_whole_sections() -> None:
+    identity = Config().identity()
+    assert list(identity) == ["data", "model", "opt", "train"]
+    assert identity == {section: Config().model_dump()[section] for section in identity}
+
+
+@pytest.mark.parametrize("earlier", MOVED)
+def test_earlier_spellings_of_settings_are_understood(earlier: str, tmp_path: Path) -> None:
+    value = {"run.engine": "plain", "run.device": "cpu", "measure.diagnostics": {"rank": 7}}
+    present = MOVED[earlier]
+    expected = build_config({present: value.get(present, 3)})
+    section, _, key = earlier.partition(".")
+    file = tmp_path / "old.yaml"
+    file.write_text(json.dumps({section: {key: value.get(present, 3)}, "model": {"d_model": 128}}))
+    assert load_config(file) == expected
+    assert Config.model_validate({section: {key: value.get(present, 3)}}) == expected
+    text = f"{earlier}={json.dumps(value.get(present, 3))}"
+    assert layered(None, {}, [text]) == (
+        expected,
+        dict.fromkeys(KEYS, "default") | {present: "--set"},
+    )
+    assert not affects_result(earlier)
+
+
+def test_a_setting_by_both_of_its_names_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"train\.threads: is called run\.threads now"):
+        Config.model_validate({"train": {"threads": 1}, "run": {"threads": 2}})
+    file = tmp_path / "both.yaml"
+    file.write_text("train: {threads: 1}\nrun: {threads: 2}")
+    with pytest.raises(SettingsError, match=r"run\.threads: set twice"):
+        load_config(file)
