@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from grok_cli.core.config import KEYS
+from grok_cli.core.config import KEYS, present_spelling
 from grok_cli.errors import GrokError
 from grok_cli.exports.source import STEP, RunData
 
@@ -60,7 +60,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as {"section.key": value}; a key of this program is not opened further."""
     settings: dict[str, Any] = {}
     for name, value in config.items():
-        key = f"{prefix}{name}"
+        key = present_spelling(f"{prefix}{name}")
         if isinstance(value, Mapping) and key not in KEYS:
             settings |= flat(value, f"{key}.")
         else:

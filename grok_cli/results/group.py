@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from grok_cli.core.config import KEYS, affects_result
+from grok_cli.core.config import affects_result
 from grok_cli.results.run import SEED, STEP, Run
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ def varying_keys(settings: Sequence[Settings]) -> list[str]:
     return [
         key
         for key in keys
-        if (key not in KEYS or affects_result(key))
-        and any(run.get(key) != settings[0].get(key) for run in settings)
+        if affects_result(key) and any(run.get(key) != settings[0].get(key) for run in settings)
     ]
 
 

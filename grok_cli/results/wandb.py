@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from grok_cli.core.config import KEYS
+from grok_cli.core.config import KEYS, present_spelling
 from grok_cli.errors import GrokError
 from grok_cli.results.run import STEP, Run, Tables
 
@@ -54,7 +54,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as {"section.key": value}; a key of this program is not opened further."""
     settings: dict[str, Any] = {}
     for name, value in config.items():
-        key = f"{prefix}{name}"
+        key = present_spelling(f"{prefix}{name}")
         if isinstance(value, Mapping) and key not in KEYS:
             settings |= flat(value, f"{key}.")
         else:
