@@ -1,28 +1,28 @@
 """`grok measure`: any diagnostic, from snapshots."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
+from rich.text import Text
 
-from grok_cli.cli.output import print_json
-from grok_cli.diagnostics.errors import NoInitialModelError
+from grok_cli.cli.output import Column, escape, print_json, print_table
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
-from grok_cli.runs.directory import RunDir, find_snapshots, run_of_snapshot
+from grok_cli.runs.directory import find_snapshots
 
 if TYPE_CHECKING:
-    from grok_cli.core.model import Transformer
-    from grok_cli.diagnostics.subject import Subject
-    from grok_cli.runs.checkpoints import Snapshot
+    from grok_cli.runs.measuring import Measurement
 
+One = TypeVar("One")
 STEP_WIDTH = 12  # of a column in the table
+
+
+def _complete(incomplete: str) -> list[str]:
+    done, comma, last = incomplete.rpartition(",")
+    return [f"{done}{comma}{name}" for name in DIAGNOSTICS if name.startswith(last)]
 
 
 def measure(
@@ -30,19 +30,23 @@ def measure(
         list[str] | None,
         typer.Argument(metavar="PATH...", help="Snapshots, run directories, or globs of them."),
     ] = None,
-    metrics: Annotated[
-        str | None,
+    names: Annotated[
+        list[str] | None,
         typer.Option(
-            "--metrics",
+            "--measure",
             "-m",
             metavar="NAME,...",
-            help="Diagnostics to compute; --list explains them.",
-            autocompletion=lambda incomplete: [n for n in DIAGNOSTICS if n.startswith(incomplete)],
+            help="Diagnostics to compute (repeatable); --list explains them.",
+            autocompletion=_complete,
         ),
     ] = None,
+    earlier_names: Annotated[list[str] | None, typer.Option("--metrics", hidden=True)] = None,
     list_all: Annotated[
         bool, typer.Option("--list", help="Explain the diagnostics and exit.")
     ] = False,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Also write the values to a CSV file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute diagnostics from snapshots.
@@ -50,83 +54,51 @@ def measure(
     The values of a run's snapshots are also kept in its measured.csv, which export-csv and the
     figures read along with metrics.csv.
     """
+    wanted = split_lists([*(names or []), *(earlier_names or [])])
     if list_all:
-        if paths or metrics or as_json:
+        if paths or wanted or as_json or csv:
             raise UsageError("--list: explains all diagnostics; leave the rest out")
         explain()
         return
-    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
-    if not names:
-        raise UsageError("--metrics: expected names such as rank,ntk; see `grok measure --list`")
+    if not wanted:
+        raise UsageError("--measure: expected names such as rank,ntk; see `grok measure --list`")
     if not paths:
         raise UsageError("PATH: expected snapshots or run directories; `grok runs` lists runs")
-    DIAGNOSTICS.check(names)
-    records = measure_snapshots(find_snapshots(paths), names)
+    DIAGNOSTICS.check(wanted)
+    files = find_snapshots(paths)
+
+    from grok_cli.runs.measuring import measure_snapshots
+
+    measured = list(watched(measure_snapshots(files, wanted), len(files)))
+    records = [one.record() for one in measured]
+    if csv is not None:
+        write_records(csv, records)
     if as_json:
         print_json(records)
     else:
-        _print(Console(highlight=False), records)
+        _print(measured)
 
 
-def measure_snapshots(files: list[Path], names: list[str]) -> list[dict[str, object]]:
-    """The metrics of each snapshot, also added to its run's measured.csv; nan where its weights
-    are not finite."""
-    from grok_cli.runs.checkpoints import load_snapshot
-    from grok_cli.runs.measured import add_measured
-
-    records: list[dict[str, object]] = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("measuring", total=len(files))
-        reference: dict[str, object] = {}
-        initial: Transformer | None = None
-        run: RunDir | None = None
-        for file in files:
-            snapshot = load_snapshot(file)
-            if run is None or (run_of_snapshot(file) or RunDir("")).path != run.path:
-                run, reference = run_of_snapshot(file), {}
-                initial = _initial_model(run)
-            values = _measure_one(subject_of(snapshot, initial, reference), file, names)
-            if run is not None:
-                add_measured(run.measured_file, {snapshot.step: values})
-            records.append({"snapshot": str(file), "step": snapshot.step, **values})
-            progress.advance(task)
-    return records
+def split_lists(texts: Iterable[str]) -> list[str]:
+    """What was typed as a comma list, as a repeated option, or both; each name once."""
+    names = (name.strip() for text in texts for name in text.split(","))
+    return list(dict.fromkeys(name for name in names if name))
 
 
-def _measure_one(subject: "Subject", file: Path, names: Iterable[str]) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for name in names:
-        diagnostic = DIAGNOSTICS[name]
-        if not subject.is_finite:
-            values |= dict.fromkeys(diagnostic.columns(subject.config), math.nan)
-            continue
-        try:
-            values |= diagnostic.measure(subject)
-        except NoInitialModelError as error:
-            raise UsageError(f"{file}: {error}") from None
-    return values
+def watched(measured: "Iterable[Measurement]", total: int) -> "Iterable[Measurement]":
+    """The same, with a bar on stderr while they are computed."""
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(measured, "measuring", total, transient=True, console=console)
 
 
-def subject_of(
-    snapshot: "Snapshot",
-    initial: "Transformer | None" = None,
-    reference: dict[str, object] | None = None,
-) -> "Subject":
-    """What diagnostics look at, from a snapshot; `Subject` explains the arguments."""
-    from grok_cli.diagnostics.subject import Subject
+def write_records(file: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write a CSV file with a row a record and a column for every key in any of them."""
+    from grok_cli.cli.output import write_csv
 
-    dataset = snapshot.dataset()
-    return Subject(snapshot.model(dataset.vocab), dataset, initial, reference)
-
-
-def _initial_model(run: RunDir | None) -> "Transformer | None":
-    """The run's model at step 0; None if it is not there."""
-    from grok_cli.runs.checkpoints import load_snapshot
-
-    if run is None or not run.snapshot_file(0).exists():
-        return None
-    snapshot = load_snapshot(run.snapshot_file(0))
-    return snapshot.model(snapshot.dataset().vocab)
+    keys = dict.fromkeys(key for record in records for key in record)
+    write_csv(file, [Column(key, is_name=key in ("run", "snapshot")) for key in keys], records)
 
 
 def explain() -> None:
@@ -137,34 +109,41 @@ def explain() -> None:
     for name, diagnostic in DIAGNOSTICS.items():
         columns = diagnostic.columns(ModelConfig())
         shown = ", ".join(columns[:6]) + (f", ... ({len(columns)})" if len(columns) > 6 else "")
-        console.print(f"[bold]{name}[/]  [dim]{diagnostic.cost}[/]")
+        console.print(Text.assemble((name, "bold"), "  ", (diagnostic.cost, "dim")))
         for text in (diagnostic.formula, f"metrics: {shown}", f"source: {diagnostic.source}"):
-            console.print(f"  {escape(text)}", soft_wrap=not console.is_terminal)
+            console.print(Text(f"  {text}"), soft_wrap=not console.is_terminal)
 
 
-def _print(console: Console, records: list[dict[str, object]]) -> None:
+def _print(measured: "Sequence[Measurement]") -> None:
     """A table with a row a metric and a column a step, run by run."""
-    runs: dict[str, list[dict[str, object]]] = {}
-    for record in records:
-        run = run_of_snapshot(Path(str(record["snapshot"])))
-        runs.setdefault(str(run.path if run else record["snapshot"]), []).append(record)
-    for title, group in runs.items():
-        metrics = [name for name in group[0] if name not in ("snapshot", "step")]
-        room = (console.width - max(map(len, metrics))) // STEP_WIDTH
-        shown = thin_out(group, max(room, 2))
-        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
-        table.add_column("step", no_wrap=True)
-        for record in shown:
-            table.add_column(str(record["step"]), justify="right", no_wrap=True)
-        for metric in metrics:
-            table.add_row(metric, *(f"{record[metric]:.4g}" for record in shown))
-        console.print(table)
+    console = Console(highlight=False)
+    by_place: dict[Path, list[Measurement]] = {}
+    for one in measured:
+        by_place.setdefault(one.place, []).append(one)
+    for place, group in by_place.items():
+        metrics = list(group[0].values)
+        shown: Sequence[Measurement] = group
+        if console.is_terminal:
+            room = (console.width - max(map(len, metrics))) // STEP_WIDTH
+            shown = thin_out(group, max(room, 2))
+        elif len(by_place) > 1:
+            console.file.write(f"{escape(place)}\n")
+        columns = [
+            Column("metric", "step"),
+            *(Column(str(one.snapshot.step), number=True) for one in shown),
+        ]
+        rows = [
+            {"metric": metric, **{str(one.snapshot.step): one.values[metric] for one in shown}}
+            for metric in metrics
+        ]
+        print_table(columns, rows, title=str(place), console=console)
         if len(shown) < len(group):
-            console.print(f"[dim]{len(shown)} of {len(group)} snapshots shown; all: --json[/]")
+            note = f"{len(shown)} of {len(group)} snapshots shown; all: --json, --csv"
+            console.print(Text(note, style="dim"))
 
 
-def thin_out(records: list[dict[str, object]], most: int) -> list[dict[str, object]]:
-    """At most so many of the records, evenly spaced, the first and the last among them."""
-    if len(records) <= most:
-        return records
-    return [records[round(i * (len(records) - 1) / (most - 1))] for i in range(most)]
+def thin_out(measured: Sequence[One], most: int) -> Sequence[One]:
+    """At most so many of them, evenly spaced, the first and the last among them."""
+    if len(measured) <= most:
+        return measured
+    return [measured[round(i * (len(measured) - 1) / (most - 1))] for i in range(most)]

@@ -17,6 +17,7 @@ from grok_cli.core.config import SECTIONS
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.runs.directory import create_run
 from grok_cli.runs.launch import train_run
+from grok_cli.runs.measuring import measure_snapshots
 from tests.conftest import SMALL_FLAGS, small_config
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -59,29 +60,31 @@ def test_train_then_look_then_measure(grok: Grok, tmp_path: Path) -> None:
     assert measured.returncode == 0, measured.stderr
     table = pandas.read_csv(tmp_path / "e.csv")
     assert table["step"].tolist() == [0, 1, 10, 20, 40, 50, 60]
-    assert ((table["score_entropy"] > 0) & (table["score_entropy"] <= math.log(3) + 1e-6)).all()
+    entropy = table["attention/attn_score_entropy"]
+    assert ((entropy > 0) & (entropy <= math.log(3) + 1e-6)).all()
     assert len(measured.stdout.splitlines()) == 2 + len(table)
     assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_entropy_rows_and_json(grok: Grok, tmp_path: Path) -> None:
+def test_entropy_rows_and_json(typed: Grok, tmp_path: Path) -> None:
     config = small_config(train__steps=1, model__n_layers=2)
     run = create_run(tmp_path / "deep", config)
     train_run(run, config)
-    result = grok("measure-entropy", "deep/snapshots/*1.pt", "--rows", "test", "--json")
-    records = json.loads(result.stdout)
-    assert [(r["step"], r["layer"], r["rows"]) for r in records] == [(1, 0, "test"), (1, 1, "test")]
+    result = typed("measure-entropy", "deep/snapshots/*1.pt", "--rows", "test", "--json")
+    (record,) = json.loads(result.stdout)
+    assert (record["run"], record["step"], record["rows"]) == ("deep", 1, "test")
+    assert {"attention/answer_entropy", "attention/layer1/answer_entropy"} <= record.keys()
+    shown = typed("measure-entropy", "deep", "--rows", "test").stdout.splitlines()
+    assert [line.split("\t")[:2] for line in shown[-2:]] == [["1", "0"], ["1", "1"]]
 
 
 @pytest.mark.parametrize("ln_type", PLACEMENTS)
 def test_entropy_works_on_every_placement(ln_type: str, tmp_path: Path) -> None:
-    from grok_cli.cli.entropy import _measure
-
     config = small_config(train__steps=1, model__ln_type=ln_type)
     run = create_run(tmp_path / "run", config)
     train_run(run, config)
-    (measured,) = _measure(run.snapshots()[0], "all")
-    assert 0.9 < measured.attention.score_entropy <= math.log(3) + 1e-6
+    (measured,) = measure_snapshots(run.snapshots()[:1], ["attention"])
+    assert 0.9 < measured.values["attention/attn_score_entropy"] <= math.log(3) + 1e-6
 
 
 def test_json_is_all_that_stands_on_stdout(grok: Grok, tmp_path: Path) -> None:
@@ -114,9 +117,9 @@ def test_diverged_run_exits_1_with_a_hint(grok: Grok) -> None:
     ],
 )
 def test_mistake_ends_in_one_message_and_exit_2(
-    grok: Grok, arguments: list[str], message: str
+    typed: Grok, arguments: list[str], message: str
 ) -> None:
-    result = grok(*arguments)
+    result = typed(*arguments)
     assert result.returncode == 2
     assert message in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr

@@ -96,8 +96,13 @@ def columns(config: ModelConfig) -> list[str]:
     source="arXiv 2602.06702",
 )
 def attention(subject: Subject) -> dict[str, float]:
+    return attention_values(subject, "all")
+
+
+def attention_values(subject: Subject, split: str) -> dict[str, float]:
+    """The values of the diagnostic over "train", "test" or "all" rows."""
     values: dict[str, float] = {}
-    for layer, measured in enumerate(measure_layers(subject)):
+    for layer, measured in enumerate(measure_layers(subject, split)):
         start = prefix("attention", layer)
         values[f"{start}/attn_score_entropy"] = measured.score_entropy
         values[f"{start}/attn_out_eff_rank"] = measured.out_effective_rank

@@ -10,9 +10,9 @@ import pandas
 import pytest
 import torch
 
-from grok_cli.cli.inspect_network import find
-from grok_cli.cli.measure import measure_snapshots, subject_of, thin_out
+from grok_cli.cli.measure import split_lists, thin_out
 from grok_cli.core.initial import initial_model
+from grok_cli.diagnostics.findings import find
 from grok_cli.diagnostics.measures.attention import measure_layers
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
@@ -21,6 +21,7 @@ from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.measured import add_measured, read_measured
+from grok_cli.runs.measuring import measure_snapshots, subject_of
 from tests.conftest import small_config
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -58,8 +59,8 @@ def test_diagnostics_stand_at_step_1_and_at_multiples(measured: RunDir) -> None:
 
 
 def test_snapshots_give_the_values_of_training(plain: RunDir, measured: RunDir) -> None:
-    measure_snapshots(plain.snapshots(), ["rank", "attention"])
-    measure_snapshots(plain.snapshots()[:3], ["ntk"])
+    list(measure_snapshots(plain.snapshots(), ["rank", "attention"]))
+    list(measure_snapshots(plain.snapshots()[:3], ["ntk"]))
     during = pandas.read_csv(measured.metrics_file).set_index("step")
     after = pandas.read_csv(plain.measured_file).set_index("step")
     assert after.index.tolist() == [0, 1, 10, 20, 40, 50, 60]
@@ -91,24 +92,44 @@ def test_distance_without_the_initial_model_is_refused(plain: RunDir, tmp_path: 
     alone = tmp_path / "alone.pt"
     alone.write_bytes(plain.snapshots()[-1].read_bytes())
     with pytest.raises(UsageError, match=r"alone\.pt.*step 0"):
-        measure_snapshots([alone], ["ntk"])
-    (record,) = measure_snapshots([alone], ["rank"])
-    assert record["step"] == 60
+        list(measure_snapshots([alone], ["ntk"]))
+    (measured,) = measure_snapshots([alone], ["rank"])
+    assert (measured.place, measured.snapshot.step) == (alone, 60)
 
 
-def test_thinned_out_records_keep_first_and_last() -> None:
-    records: list[dict[str, object]] = [{"step": i} for i in range(10)]
-    assert [r["step"] for r in thin_out(records, 4)] == [0, 3, 6, 9]
-    assert thin_out(records, 10) == records
+def test_thinned_out_values_keep_first_and_last() -> None:
+    assert thin_out(range(10), 4) == [0, 3, 6, 9]
+    assert thin_out(range(10), 10) == range(10)
 
 
-def test_measure_lists_refuses_and_prints(grok: Grok, plain: RunDir) -> None:
-    explained = grok("measure", "--list").stdout
+def test_lists_are_typed_with_commas_or_again() -> None:
+    assert split_lists(["rank, ntk", "norms", "rank"]) == ["rank", "ntk", "norms"]
+
+
+def test_measure_takes_lists_either_way(typed: Grok, plain: RunDir, tmp_path: Path) -> None:
+    last = str(plain.snapshots()[-1])
+    comma = typed("measure", last, "-m", "margin,rank", "--json", "--csv", "m.csv")
+    again = typed("measure", last, "-m", "margin", "--measure", "rank", "--json")
+    earlier = typed("measure", last, "--metrics", "margin,rank", "--json")
+    assert comma.stdout == again.stdout == earlier.stdout
+    (record,) = json.loads(comma.stdout)
+    (row,) = pandas.read_csv(tmp_path / "m.csv").to_dict("records")
+    assert row == pytest.approx(record)
+
+
+def test_piped_values_are_tab_separated(typed: Grok, plain: RunDir) -> None:
+    lines = typed("measure", str(plain.path), "-m", "margin").stdout.splitlines()
+    assert lines[0].split("\t") == ["step", "0", "1", "10", "20", "40", "50", "60"]
+    assert all(len(line.split("\t")) == 8 for line in lines)
+
+
+def test_measure_lists_refuses_and_prints(typed: Grok, plain: RunDir) -> None:
+    explained = typed("measure", "--list").stdout
     assert "||K_t - K_0||_F" in explained
     assert "arXiv 2301.05217" in explained
-    refused = grok("measure", str(plain.path), "-m", "rnak")
+    refused = typed("measure", str(plain.path), "-m", "rnak")
     assert (refused.returncode, "nearest: 'rank'" in refused.stderr) == (2, True)
-    printed = grok("measure", str(plain.snapshots()[-1]), "-m", "margin")
+    printed = typed("measure", str(plain.snapshots()[-1]), "-m", "margin")
     assert "test/top2_margin" in printed.stdout
 
 
@@ -157,17 +178,17 @@ def test_grid_and_mean_logits_put_pairs_where_they_belong() -> None:
     assert mean[5].argmax() == 5
 
 
-def test_inspect_and_predict_as_typed(grok: Grok, plain: RunDir, tmp_path: Path) -> None:
-    shown = grok("inspect", str(plain.path), "--plot", "i.png")
+def test_inspect_and_predict_as_typed(typed: Grok, plain: RunDir, tmp_path: Path) -> None:
+    shown = typed("inspect", str(plain.path), "--plot", "i.png")
     assert shown.returncode == 0, shown.stderr
     assert "key frequencies" in shown.stdout
     assert len(shown.stdout.splitlines()) <= 30
     assert (tmp_path / "i.png").read_bytes().startswith(b"\x89PNG")
 
-    answer = json.loads(grok("predict", str(plain.path), "3", "5", "--json").stdout)
+    answer = json.loads(typed("predict", str(plain.path), "3", "5", "--json").stdout)
     assert answer["truth"] == 8
     assert 0 < answer["runner_up_probability"] <= answer["probability"] < 1
-    outside = grok("predict", str(plain.path), "3", "13")
+    outside = typed("predict", str(plain.path), "3", "13")
     assert (outside.returncode, "elements from 0 to 12" in outside.stderr) == (2, True)
 
 
@@ -181,7 +202,7 @@ def test_a_run_diverges_alike_with_and_without_diagnostics(tmp_path: Path) -> No
 
 
 def test_weights_that_are_not_finite_measure_as_nan(
-    plain: RunDir, tmp_path: Path, grok: Grok
+    plain: RunDir, tmp_path: Path, typed: Grok
 ) -> None:
     run = RunDir(shutil.copytree(plain.path, tmp_path / "run"))
     run.measured_file.unlink(missing_ok=True)
@@ -189,33 +210,52 @@ def test_weights_that_are_not_finite_measure_as_nan(
     content["weights"]["embed"][0, 0] = torch.nan
     torch.save(content, run.snapshots()[-1])
     last = str(run.snapshots()[-1])
-    measured = grok("measure", last, "-m", "rank,circularity,ntk", "--json")
+    measured = typed("measure", last, "-m", "rank,circularity,ntk", "--json")
     assert measured.returncode == 0
     values = json.loads(measured.stdout, parse_constant=pytest.fail)[0]
     assert values["alpha_req/rank_test"] is None
     for command in (["inspect", last], ["predict", last, "1", "2"]):
-        refused = grok(*command)
+        refused = typed(*command)
         assert refused.returncode == 1
         assert "diverged" in refused.stderr
         assert "Traceback" not in refused.stderr
-    assert grok("measure-entropy", last).returncode == 0
+    assert typed("measure-entropy", last).returncode == 0
+    listed = typed("measure-entropy", last, "--json").stdout
+    (record,) = json.loads(listed, parse_constant=pytest.fail)
+    assert record["attention/attn_score_entropy"] is None
 
 
-def test_elements_beyond_the_task_are_refused(plain: RunDir, grok: Grok) -> None:
-    refused = grok("predict", str(plain.path), str(10**20), "1")
+def test_elements_beyond_the_task_are_refused(plain: RunDir, typed: Grok) -> None:
+    refused = typed("predict", str(plain.path), str(10**20), "1")
     assert refused.returncode == 2
     assert "defined for elements from 0 to" in refused.stderr
 
 
-def test_a_damaged_measured_csv_is_named(plain: RunDir, tmp_path: Path, grok: Grok) -> None:
+def test_a_damaged_measured_csv_is_named(plain: RunDir, tmp_path: Path, typed: Grok) -> None:
     run = RunDir(shutil.copytree(plain.path, tmp_path / "run"))
     run.measured_file.write_text("step,a\nx,1\n")
-    refused = grok("measure", str(run.path), "-m", "margin")
+    refused = typed("measure", str(run.path), "-m", "margin")
     assert refused.returncode == 1
     assert "measured.csv: damaged" in refused.stderr
 
 
-def test_a_picture_that_cannot_be_written_is_named(plain: RunDir, grok: Grok) -> None:
-    refused = grok("inspect", str(plain.path), "--plot", "nowhere/network.png")
+def test_a_picture_that_cannot_be_written_is_named(plain: RunDir, typed: Grok) -> None:
+    refused = typed("inspect", str(plain.path), "--plot", "nowhere/network.png")
     assert refused.returncode == 1
     assert "cannot write nowhere/network.png" in refused.stderr
+
+
+def test_measure_entropy_is_a_view_of_measure(typed: Grok, plain: RunDir) -> None:
+    paths = [str(file) for file in plain.snapshots()]
+    entropy = json.loads(typed("measure-entropy", *paths, "--json").stdout)
+    measured = json.loads(typed("measure", *paths, "-m", "attention", "--json").stdout)
+    told = ("run", "ln_type", "seed", "rows")
+    assert [{k: v for k, v in record.items() if k not in told} for record in entropy] == measured
+    assert {record["rows"] for record in entropy} == {"all"}
+
+
+def test_measure_entropy_writes_nothing_into_the_run(typed: Grok, plain: RunDir) -> None:
+    before = plain.measured_file.read_bytes() if plain.measured_file.exists() else None
+    assert typed("measure-entropy", str(plain.path)).returncode == 0
+    after = plain.measured_file.read_bytes() if plain.measured_file.exists() else None
+    assert before == after

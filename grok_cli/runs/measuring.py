@@ -1,0 +1,130 @@
+"""Diagnostics of runs after they were trained, from their snapshots."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grok_cli.core.model import Transformer
+from grok_cli.diagnostics.errors import NoInitialModelError
+from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.diagnostics.subject import Subject
+from grok_cli.errors import GrokError, UsageError
+from grok_cli.runs.checkpoints import Snapshot, load_snapshot
+from grok_cli.runs.directory import RunDir, run_of_snapshot
+from grok_cli.runs.measured import add_measured
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What diagnostics say of one snapshot.
+
+    Attributes:
+        run: its run; None if the file stands alone.
+        values: {metric: value}; nan where the snapshot's weights are not finite.
+    """
+
+    snapshot: Snapshot
+    run: RunDir | None
+    values: dict[str, float]
+
+    @property
+    def place(self) -> Path:
+        """The run's directory, or the file itself if it stands alone."""
+        return self.run.path if self.run else self.snapshot.path
+
+    def record(self) -> dict[str, Any]:
+        """Snapshot, step and values under the metrics' names."""
+        return {"snapshot": str(self.snapshot.path), "step": self.snapshot.step, **self.values}
+
+
+def measure_snapshots(
+    files: Iterable[Path], names: Sequence[str], keep: bool = True
+) -> Iterator[Measurement]:
+    """Compute diagnostics from each snapshot in turn.
+
+    Args:
+        files: snapshots; those of one run one after the other.
+        names: of the diagnostics, see `grok_cli.diagnostics.registry`.
+        keep: also add the values to the run's measured.csv.
+
+    Raises:
+        UnknownDiagnosticError: there is no diagnostic of that name.
+        UsageError: a diagnostic needs the model at step 0, which is not there.
+        CheckpointError: a snapshot cannot be read.
+        OSError: measured.csv cannot be written.
+    """
+    DIAGNOSTICS.check(names)
+    for snapshot, run, subject in subjects(files):
+        values = _values(subject, snapshot.path, names)
+        if keep and run is not None:
+            add_measured(run.measured_file, {snapshot.step: values})
+        yield Measurement(snapshot, run, values)
+
+
+def subjects(files: Iterable[Path]) -> Iterator[tuple[Snapshot, RunDir | None, Subject]]:
+    """What diagnostics look at, of each snapshot in turn; what is computed of a run's first
+    model is kept until the next run begins."""
+    reference: dict[str, object] = {}
+    initial: Transformer | None = None
+    run: RunDir | None = None
+    for file in files:
+        snapshot = load_snapshot(file)
+        if run is None or (run_of_snapshot(file) or RunDir("")).path != run.path:
+            run, reference = run_of_snapshot(file), {}
+            initial = _initial_model(run)
+        yield snapshot, run, subject_of(snapshot, initial, reference)
+
+
+def subject_of(
+    snapshot: Snapshot,
+    initial: Transformer | None = None,
+    reference: dict[str, object] | None = None,
+) -> Subject:
+    """What diagnostics look at, from a snapshot; `Subject` explains the arguments."""
+    dataset = snapshot.dataset()
+    return Subject(snapshot.model(dataset.vocab), dataset, initial, reference)
+
+
+def subject_at(path: Path) -> tuple[Snapshot, Subject]:
+    """A snapshot, or the last one of a run, and what diagnostics look at there.
+
+    Raises:
+        UsageError: there is no snapshot.
+        GrokError: the snapshot cannot be read, or its weights are not finite.
+    """
+    if path.is_dir():
+        snapshots = RunDir(path).snapshots()
+        if not snapshots:
+            raise UsageError(f"{path}: no snapshot there; `grok runs` lists runs")
+        path = snapshots[-1]
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected a snapshot or a run's directory")
+    snapshot = load_snapshot(path)
+    subject = subject_of(snapshot)
+    if not subject.is_finite:
+        raise GrokError(f"{path}: the run diverged, weights are not finite; take an earlier one")
+    return snapshot, subject
+
+
+def _values(subject: Subject, file: Path, names: Iterable[str]) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for name in names:
+        diagnostic = DIAGNOSTICS[name]
+        if not subject.is_finite:
+            values |= dict.fromkeys(diagnostic.columns(subject.config), math.nan)
+            continue
+        try:
+            values |= diagnostic.measure(subject)
+        except NoInitialModelError as error:
+            raise UsageError(f"{file}: {error}") from None
+    return values
+
+
+def _initial_model(run: RunDir | None) -> Transformer | None:
+    """The run's model at step 0; None if it is not there."""
+    if run is None or not run.snapshot_file(0).exists():
+        return None
+    snapshot = load_snapshot(run.snapshot_file(0))
+    return snapshot.model(snapshot.dataset().vocab)
