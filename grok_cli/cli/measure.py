@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grok_cli.cli.output import Column, escape, print_json, print_table
+from grok_cli.cli.selection import split_lists
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import find_snapshots
@@ -77,12 +78,6 @@ def measure(
         print_json(records)
     else:
         _print(measured)
-
-
-def split_lists(texts: Iterable[str]) -> list[str]:
-    """What was typed as a comma list, as a repeated option, or both; each name once."""
-    names = (name.strip() for text in texts for name in text.split(","))
-    return list(dict.fromkeys(name for name in names if name))
 
 
 def watched(measured: "Iterable[Measurement]", total: int) -> "Iterable[Measurement]":

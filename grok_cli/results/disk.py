@@ -1,20 +1,24 @@
 """Runs in directories on this disk, each file read once."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grok_cli.errors import GrokError, UsageError
+from grok_cli.errors import GrokError, UsageError, cause
 from grok_cli.results.run import STEP, Run, Source, Tables
-from grok_cli.runs.directory import RunDir, find_runs
+from grok_cli.runs.directory import DONE, RunDir, find_runs
+from grok_cli.runs.files import read_json
 from grok_cli.runs.settings import flat_settings
 
 if TYPE_CHECKING:
     import polars as pl
 
+# What a summary holds under these keys; any of it may be None.
+STEPS = ("step", "memorised_at", "generalised_at", "sustained_at", "delay", "collapsed_at")
+NUMBERS = ("seconds", "steps_per_second")
+TEXTS = ("status", "phase", "message")
 KEPT_BYTES = 128 * 2**20  # of metrics in memory; what goes beyond is read again when needed
 
 
@@ -39,18 +43,60 @@ def find(
             raise UsageError(f"{root} holds no runs; make some with `grok sweep` or `grok train`")
         for place in directories_of_runs:
             try:
-                run = _describe(place, root)
-                run = replace(run, source=_source(place, memory)) if with_metrics(run) else run
+                run = _describe(place, root, problems)
+                if with_metrics(run):
+                    run = replace(run, source=_source(place, run.status in DONE, memory))
             except GrokError as error:
                 problems.append(str(error))
+            except OSError as error:
+                problems.append(f"{error.filename or place.path}: cannot be read: {cause(error)}")
+            except RecursionError:
+                problems.append(f"{place.path}: a file there is nested too deeply")
             else:
                 found[place.path.resolve()] = run
     return _distinct(found)
 
 
-def _describe(place: RunDir, root: Path) -> Run:
+def _describe(place: RunDir, root: Path, problems: list[str]) -> Run:
+    """A run without its metrics; what its summary says of odd types goes to `problems`."""
     name = place.path.name if place.path == root else str(place.path.relative_to(root))
-    return Run(name, flat_settings(place.config()), place.summary(), place.path)
+    settings = flat_settings(place.config())
+    summary = place.summary()
+    if place.summary_file.exists() and read_json(place.summary_file) is None:
+        problems.append(
+            f"{place.summary_file} is damaged; what it said is left empty, and the run counts as "
+            "interrupted"
+        )
+    sound = sound_summary(summary)
+    if odd := [key for key in summary if sound.get(key) != summary[key]]:
+        problems.append(
+            f"{place.summary_file} is damaged: {', '.join(odd)} of an unexpected type; left empty"
+        )
+    return Run(name, settings, sound, place.path)
+
+
+def sound_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary with None instead of what is not of the type that its key promises."""
+    sound = {
+        key: value if _is_sound(key, value) else {} if key == "final" else None
+        for key, value in summary.items()
+    }
+    final = sound.get("final", {})
+    return sound | {"final": {k: v for k, v in final.items() if _is_number(v)}} if final else sound
+
+
+def _is_sound(key: str, value: Any) -> bool:
+    if value is None:
+        return key != "final"
+    if key in STEPS:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if key in NUMBERS:
+        return _is_number(value)
+    return isinstance(value, dict if key == "final" else str) if key in (*TEXTS, "final") else True
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, type(None))) and not isinstance(value, bool)
 
 
 def _distinct(by_path: Mapping[Path, Run]) -> list[Run]:
@@ -81,17 +127,22 @@ class Memory:
         return known if known.equals(steps) else steps
 
 
-def _source(place: RunDir, memory: Memory) -> Source:
+def _source(place: RunDir, done: bool, memory: Memory) -> Source:
     """The metrics of a run, read once and thereby checked.
+
+    Args:
+        done: whether the run was trained to its end, so that there must be some.
 
     Raises:
         GrokError: a file is damaged.
     """
-    files = [
-        file
-        for file in (place.metrics_file, place.measured_file)
-        if file.exists() and file.stat().st_size > 0
-    ]
+    files = []
+    for file in (place.metrics_file, place.measured_file):
+        if file.exists():
+            if file.stat().st_size > 0:
+                files.append(file)
+            elif done:
+                raise GrokError(f"{file} is damaged: it is empty")
     series = read_series(files)
     if not memory.has_room(sum(int(table.estimated_size()) for table in series.values())):
         return Files(files, list(series))
@@ -166,7 +217,7 @@ def _read(file: Path, metrics: Sequence[str] | None) -> "pl.DataFrame":
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise GrokError(f"{file}: cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise GrokError(f"{file}: cannot be read: {cause(error)}") from None
     names = content.partition(b"\n")[0].decode(errors="replace").rstrip("\r").split(",")
     if STEP not in names or len(set(names)) < len(names):
         raise GrokError(f"{file} is damaged: expected columns {STEP} and a metric each, by name")

@@ -5,16 +5,82 @@ runs of the group that have a value at that step. Runs of different length, or e
 steps, leave empty cells; no value is made up.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, Any
 
 import polars as pl
 
+from grok_cli.errors import UsageError
+from grok_cli.results.cells import name_cell
 from grok_cli.results.group import Group, side_by_side, statistics
+from grok_cli.results.phases import PHASES
 from grok_cli.results.run import SEED, STEP
 from grok_cli.results.table import Results
+from grok_cli.runs.files import write_atomically
 
-PHASES = ("memorised_at", "generalised_at", "sustained_at", "delay", "collapsed_at")
+
+def chosen_metrics(results: Results, globs: Sequence[str]) -> list[str]:
+    """The metrics that globs match, in the order of the runs' columns; all of them for none.
+
+    Raises:
+        UsageError: nothing was measured, or a glob matches nothing.
+    """
+    names = results.metrics
+    if not names:
+        raise UsageError("these runs hold no metrics yet")
+    for glob in globs:
+        if not any(fnmatchcase(name, glob) for name in names):
+            nearest = difflib.get_close_matches(glob, names, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(names)}"
+            raise UsageError(f"--metric {glob}: no such metric; {hint}")
+    return [name for name in names if any(fnmatchcase(name, glob) for glob in globs or ["*"])]
+
+
+def write_tables(
+    results: Results, metrics: Sequence[str], out: Path, *, std: bool, per_seed: bool
+) -> Iterator[Path]:
+    """Write a file a metric, in the columns of `metric_table`; yields each once it is written.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    files = _unique([metric.replace("/", "_") for metric in metrics])
+    for metric, name in zip(metrics, files, strict=True):
+        table = metric_table(results, metric, std=std, per_seed=per_seed)
+        # W&B quotes every cell.
+        yield _write(out / f"{name}.csv", lambda file: table.write_csv(file, quote_style="always"))  # noqa: B023
+
+
+def write_long(results: Results, metrics: Sequence[str], out: Path) -> Path:
+    """Write "long.csv", in the columns of `long_tables`, a run at a time; return its path.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def write(file: IO[bytes]) -> None:
+        for number, table in enumerate(long_tables(results, metrics)):
+            table.write_csv(file, include_header=number == 0)
+
+    return _write(out / "long.csv", write)
+
+
+def write_summary(results: Results, out: Path) -> Path:
+    """Write "summary.csv", in the columns of `summary_table`; return its path.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    return _write(out / "summary.csv", summary_table(results).write_csv)
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, write)
+    return path
 
 
 def metric_table(
@@ -31,15 +97,20 @@ def metric_table(
         "GROUP - METRIC__MAX", then "...__STD" and "...__SEED_456" as asked. Groups that never
         measured the metric have no columns.
     """
-    frames = [_group_table(group, metric, std=std, per_seed=per_seed) for group in results.groups]
+    names = _unique([group.name for group in results.groups])
+    frames = [
+        _group_table(group, f"{name} - {metric}", metric, std=std, per_seed=per_seed)
+        for group, name in zip(results.groups, names, strict=True)
+    ]
     filled = [frame for frame in frames if frame.height]
     if not filled:
         return pl.DataFrame(schema={"Step": pl.Int64})
     return side_by_side(filled).rename({STEP: "Step"})
 
 
-def _group_table(group: Group, metric: str, *, std: bool, per_seed: bool) -> pl.DataFrame:
-    name = f"{group.name} - {metric}"
+def _group_table(
+    group: Group, name: str, metric: str, *, std: bool, per_seed: bool
+) -> pl.DataFrame:
     titles = {"mean": name, "min": f"{name}__MIN", "max": f"{name}__MAX"}
     if std:
         titles["std"] = f"{name}__STD"
@@ -47,17 +118,29 @@ def _group_table(group: Group, metric: str, *, std: bool, per_seed: bool) -> pl.
         return group.mean(metric).select(STEP, **{new: pl.col(old) for old, new in titles.items()})
     seeds = [f"{name}__SEED_{run.seed}" for run in group.runs]
     if len(set(seeds)) < len(seeds):  # grouped by less than what varies
-        seeds = [f"{name}__RUN_{run.name}" for run in group.runs]
+        seeds = _unique([f"{name}__RUN_{run.name}" for run in group.runs])
     table = group.aligned(metric)
     columns = table.columns[1:]
     found = statistics(columns)
-    each = {new: pl.col(old) for old, new in zip(columns, seeds, strict=True)}
     means = {new: found[old] for old, new in titles.items()}
+    each = {new: pl.col(old) for old, new in zip(columns, seeds, strict=True)}
     return table.select(STEP, **means, **(each if per_seed else {}))
 
 
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, those that were there before with a number behind them."""
+    found: list[str] = []
+    for name in names:
+        number, unique = 1, name
+        while unique in found:
+            number += 1
+            unique = f"{name} ({number})"
+        found.append(unique)
+    return found
+
+
 def long_tables(results: Results, metrics: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """A tidy table a run: columns group, seed, step, metric, value; no empty values."""
+    """A tidy table a run and metric: columns group, seed, step, metric, value; no empty values."""
     for group in results.groups:
         for run in group.runs:
             for metric in metrics:
@@ -74,9 +157,9 @@ def summary_table(results: Results) -> pl.DataFrame:
     """A row a run: name, group, settings, seed, status, phases (as steps), last metrics."""
     rows: list[dict[str, Any]] = [
         {
-            "run": run.name,
-            "group": group.name,
-            **{key: _plain(run.settings.get(key)) for key in results.keys},
+            "run": name_cell(run.name),
+            "group": name_cell(group.name),
+            **{key: name_cell(run.settings.get(key)) for key in results.keys},
             SEED: run.seed,
             "status": run.status,
             "step": run.summary.get("step"),
@@ -87,8 +170,3 @@ def summary_table(results: Results) -> pl.DataFrame:
         for run in group.runs
     ]
     return pl.from_dicts(rows, infer_schema_length=None, strict=False)
-
-
-def _plain(value: Any) -> Any:
-    """A value that fits in a cell."""
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)

@@ -7,13 +7,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from grok_cli.core.config import KEYS
 from grok_cli.errors import UsageError
 from grok_cli.results.csv import read_groups
 from grok_cli.results.disk import find
 from grok_cli.results.group import Group, group_keys, make_groups
 from grok_cli.results.run import STEP, Run
 from grok_cli.results.wandb import PREFIX, wandb_runs
-from grok_cli.results.where import parse_where
+from grok_cli.results.where import full_key, parse_where
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,12 +139,13 @@ class Results:
         where: Sequence[str],
         problems: Sequence[str],
     ) -> "Results":
-        known = list(dict.fromkeys(key for run in found for key in run.settings))
+        known = list(dict.fromkeys(key for run in found for key in run.settings)) or KEYS
         chosen = parse_where(where, known)
         asked = [run for run in found if chosen(run.settings, run.summary)]
         kept = [run for run in asked if include == "all" or run.status == "finished"]
         left_out = [run for run in asked if run not in kept]
-        return cls.of(kept, group_by, left_out, problems)
+        keys = [full_key(key, known, "--group-by") for key in group_by or ()]
+        return cls.of(kept, keys, left_out, problems)
 
     def where(self, expressions: Sequence[str]) -> "Results":
         """The runs that filters such as "model.ln_type=pre" choose, grouped anew.

@@ -34,7 +34,7 @@ def _parse(text: str, known: Sequence[str]) -> Test:
     if not equals or not key.strip("! "):
         raise UsageError(f"--where {text}: expected KEY=VALUE, e.g. model.ln_type=pre")
     wanted = not key.endswith("!")
-    name = full_key(key.rstrip("! ").strip(), known, "--where")
+    name = full_key(key.rstrip("! ").strip(), [*known, *FACTS], "--where")
     accepted = {value.strip() for value in (values, *values.split(","))}
 
     def test(settings: Mapping[str, Any], summary: Mapping[str, Any]) -> bool:
@@ -60,11 +60,11 @@ def full_key(text: str, known: Sequence[str], option: str) -> str:
     Raises:
         UsageError: none, or several.
     """
-    if text in known or text in FACTS:
+    if text in known:
         return text
     named = [key for key in known if key.rpartition(".")[2] == text]
     if len(named) == 1:
         return named[0]
-    nearest = named or difflib.get_close_matches(text, [*known, *FACTS], n=1)
+    nearest = named or difflib.get_close_matches(text, known, n=1)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`grok config schema` lists them"
     raise UsageError(f"{option} {text}: no such setting; {hint}")

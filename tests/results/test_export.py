@@ -3,9 +3,8 @@
 import random
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,11 +14,13 @@ import pytest
 import wandb
 from typer.testing import CliRunner
 
+from grok_cli.__main__ import run
 from grok_cli.cli.app import app
-from grok_cli.errors import GrokError, UsageError
-from grok_cli.exports.source import RunData, local_runs
-from grok_cli.exports.tables import make_groups, metric_table
-from grok_cli.runs.groups import group_keys, group_label
+from grok_cli.errors import UsageError
+from grok_cli.results import Results, Run
+from grok_cli.results.export import metric_table
+from grok_cli.results.group import Group, group_keys
+from grok_cli.results.run import Tables
 from tests.written_runs import Rows, make_run
 
 
@@ -64,14 +65,6 @@ def test_columns_are_those_of_the_wandb_console(two_placements: Path, tmp_path: 
     assert off.isna().tolist() == [False, True, False]
     assert table["model.ln_type: off - test/accuracy__MIN"][0] == 0.1
     assert table["model.ln_type: off - test/accuracy__MAX"][0] == 0.2
-
-
-def test_metrics_that_are_no_numbers_are_an_error_that_names_the_file(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "runs", {"step": [1], "train/loss": [2.0]})
-    (run / "metrics.csv").write_text("step,train/loss\n1,text\n")
-    (found,) = local_runs(tmp_path / "runs")
-    with pytest.raises(GrokError, match=r"metrics\.csv is damaged: .*text"):
-        found.series("train/loss")
 
 
 def test_std_and_seeds_on_request(two_placements: Path, tmp_path: Path) -> None:
@@ -128,7 +121,7 @@ def test_unfinished_runs_are_left_out_or_kept_as_asked(
     result = runner.invoke(app, arguments, catch_exceptions=False)
     assert f"left out: {directory.name} (diverged)" in result.stderr
     assert "peri" not in (tmp_path / "train_loss.csv").read_text()
-    result = runner.invoke(app, [*arguments, "--include", "all"], catch_exceptions=False)
+    result = runner.invoke(app, [*arguments, "--all"], catch_exceptions=False)
     assert f"included: {directory.name} (diverged)" in result.stderr
     table = pd.read_csv(tmp_path / "train_loss.csv", float_precision="round_trip")
     assert table["model.ln_type: peri - train/loss"][0] == 1.0
@@ -139,9 +132,9 @@ def test_measured_diagnostics_are_joined(tmp_path: Path) -> None:
     rows: Rows = {"step": [1, 2], "train/loss": [1.0, 2.0], "rank": [5.0, None]}
     directory = make_run(tmp_path, rows)
     (directory / "measured.csv").write_text("step,rank,extra\n0,9.0,1.0\n1,6.0,2.0\n2,7.0,3.0\n")
-    (run,) = local_runs(tmp_path)
-    assert run.metrics() == ["train/loss", "rank", "extra"]
-    assert run.series("rank").rows() == [(0, 9.0), (1, 5.0), (2, 7.0)]
+    (found,) = Results.from_disk(tmp_path).runs
+    assert found.metrics() == ["train/loss", "rank", "extra"]
+    assert found.series("rank").rows() == [(0, 9.0), (1, 5.0), (2, 7.0)]
 
 
 def test_groups_are_named_by_what_varies_but_seeds() -> None:
@@ -151,7 +144,9 @@ def test_groups_are_named_by_what_varies_but_seeds() -> None:
     ]
     keys = group_keys(runs)
     assert keys == ["model.ln_type", "opt.weight_decay"]
-    assert group_label(runs[0], keys) == "model.ln_type: pre, opt.weight_decay: 1"
+    group = Group({key: runs[0][key] for key in keys})
+    assert group.name == "model.ln_type: pre, opt.weight_decay: 1"
+    assert group.label == "pre, weight decay 1"
     assert group_keys([runs[0], runs[2]]) == ["model.ln_type"]
 
 
@@ -178,13 +173,14 @@ def test_unknown_names_are_explained(
     assert not (tmp_path / "none").exists()
 
 
-def test_groups_of_a_million_rows_are_made_in_seconds(tmp_path: Path) -> None:
+def test_groups_of_a_million_rows_are_made_in_seconds() -> None:
     steps = list(range(1, 100_001))
-    pl.DataFrame({"step": steps, "loss": [1.0 / s for s in steps]}).write_csv(tmp_path / "m.csv")
-    files, finished = (tmp_path / "m.csv",), {"status": "finished"}
-    runs = [RunData(f"{s}", {"train.seed": s}, finished, files) for s in range(10)]
+    series = pl.DataFrame({"step": steps, "loss": [1.0 / step for step in steps]})
+    runs = [
+        Run(str(seed), {"train.seed": seed}, source=Tables({"loss": series})) for seed in range(10)
+    ]
     started = time.monotonic()
-    table = metric_table(make_groups(runs, ["model.ln_type"]), "loss")
+    table = metric_table(Results.of(runs), "loss")
     assert table.height == 100_000
     assert table["model.ln_type: null - loss__MAX"].to_list() == [1.0 / s for s in steps]
     assert time.monotonic() - started < 60  # a loop over rows in Python would take minutes
@@ -232,11 +228,13 @@ def test_wandb_projects_are_exported_like_directories(
 
 
 def test_export_command_lists_what_it_wrote(
-    two_placements: Path, grok: Callable[..., CompletedProcess[str]], tmp_path: Path
+    two_placements: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    result = grok("export-csv", "runs")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == ["export/train_loss.csv", "export/test_accuracy.csv"]
-    missing = grok("export-csv", "nowhere")
-    assert missing.returncode == 2
-    assert "no such directory" in missing.stderr
+    monkeypatch.chdir(tmp_path)
+    assert run(["export-csv", "runs"]) == 0
+    assert capsys.readouterr().out.split() == ["export/train_loss.csv", "export/test_accuracy.csv"]
+    assert run(["export-csv", "nowhere"]) == 2
+    assert "no such directory" in capsys.readouterr().err

@@ -1,0 +1,177 @@
+"""Runs on disk: the file that is read is the run's own, and one damaged run stops no other."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grok_cli.errors import UsageError
+from grok_cli.results import Results, disk
+from grok_cli.results.disk import read_series, sound_summary
+from tests.written_runs import Rows, make_run
+
+ROWS: Rows = {"step": [1, 2], "train/loss": [2.0, 1.0], "test/accuracy": [None, 0.5]}
+ODD_NAMES = [
+    *("[a]", "run[1-9]", "r*n", "ru?", "{x,y}", "$HOME", "~", "a - b", "a, b: c", "%d", "#1"),
+    *(
+        "=1+1",
+        "@x",
+        "-x",
+        "tab\there",
+        "line\nbreak",
+        "\x1b[31mred",
+        "öäü",
+        " ",
+        "a__MIN",
+        "r" * 200,
+    ),
+]
+
+
+def losses(value: float) -> Rows:
+    return {"step": [1, 2], "train/loss": [value, value]}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_run_of_any_name_gives_its_own_numbers(tmp_path: Path, name: str) -> None:
+    """Beside runs that the name, read as a pattern, would find."""
+    for number, other in enumerate([name, "a", "run1", "run", "x", "y"]):
+        run = make_run(tmp_path / "made", losses(float(number)), train__seed=number)
+        run.rename(tmp_path / other)
+    results = Results.from_disk(tmp_path)
+    (run,) = [run for run in results.runs if run.name == name]
+    assert run.series("train/loss")["train/loss"].to_list() == [0.0, 0.0]
+    alone = Results.from_disk(tmp_path / name)
+    assert alone.mean("train/loss")["mean"].to_list() == [0.0, 0.0]
+
+
+def test_runs_of_odd_names_are_read_again_where_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(["[ab]", "a", "b"]):
+        made = make_run(tmp_path / "made", losses(float(number)), train__seed=number)
+        made.rename(tmp_path / name)
+    monkeypatch.setattr(disk, "KEPT_BYTES", 0)
+    results = Results.from_disk(tmp_path)
+    found = {run.name: run.series("train/loss")["train/loss"][0] for run in results.runs}
+    assert found == {"[ab]": 0.0, "a": 1.0, "b": 2.0}
+
+
+def damage_config(run: Path) -> None:
+    (run / "config.yaml").write_text("model: {ln_type: [")
+
+
+def empty_config(run: Path) -> None:
+    (run / "config.yaml").write_text("")
+
+
+def unreadable_config(run: Path) -> None:
+    (run / "config.yaml").write_bytes(b"\xff\xfe\x00")
+
+
+def text_in_metrics(run: Path) -> None:
+    (run / "metrics.csv").write_text("step,train/loss\n1,text\n")
+
+
+def other_metrics(run: Path) -> None:
+    (run / "metrics.csv").write_text("no,steps\n1,2\n")
+
+
+def empty_metrics(run: Path) -> None:
+    (run / "metrics.csv").write_text("")
+
+
+def ragged_metrics(run: Path) -> None:
+    (run / "metrics.csv").write_text("step,train/loss\n1,2,3\n")
+
+
+def damaged_measured(run: Path) -> None:
+    (run / "measured.csv").write_text("step,rank\nx,2\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "file"),
+    [
+        (damage_config, "config.yaml"),
+        (empty_config, "config.yaml"),
+        (unreadable_config, "config.yaml"),
+        (text_in_metrics, "metrics.csv"),
+        (other_metrics, "metrics.csv"),
+        (empty_metrics, "metrics.csv"),
+        (ragged_metrics, "metrics.csv"),
+        (damaged_measured, "measured.csv"),
+    ],
+)
+def test_a_damaged_run_is_named_and_the_others_are_read(
+    tmp_path: Path, damage: Callable[[Path], None], file: str
+) -> None:
+    good = make_run(tmp_path, ROWS, train__seed=1)
+    bad = make_run(tmp_path, ROWS, train__seed=2)
+    damage(bad)
+    results = Results.from_disk(tmp_path)
+    assert [run.name for run in results.runs] == [good.name]
+    (problem,) = results.problems
+    assert str(bad / file) in problem
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", '{"status": ', "\x00", "[" * 100_000])
+def test_a_damaged_summary_is_named_and_the_run_is_still_listed(tmp_path: Path, text: str) -> None:
+    run = make_run(tmp_path, ROWS)
+    (run / "summary.json").write_text(text)
+    results = Results.from_disk(tmp_path, include="all")
+    assert any(str(run) in problem for problem in results.problems)
+
+
+def test_odd_types_in_a_summary_are_left_empty(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ROWS)
+    odd = {
+        **{"status": "finished", "step": "many", "delay": [1], "message": 5, "seconds": "1"},
+        **{"generalised_at": 3, "memorised_at": True, "final": {"test/loss": "x", "a": 1.5}},
+    }
+    (run / "summary.json").write_text(json.dumps(odd))
+    results = Results.from_disk(tmp_path)
+    (found,) = results.runs
+    assert found.summary["generalised_at"] == 3
+    assert found.summary["final"] == {"a": 1.5}
+    assert all(found.summary[key] is None for key in ("step", "delay", "message", "seconds"))
+    (problem,) = results.problems
+    assert "step, delay, message, seconds, memorised_at, final" in problem
+    assert sound_summary({"status": "new"}) == {"status": "new"}
+
+
+def test_no_directory_and_no_run_are_different_messages(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such directory"):
+        Results.from_disk(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="holds no runs"):
+        Results.from_disk(tmp_path)
+
+
+def test_a_run_found_twice_counts_once_and_equal_names_are_told_apart(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "one", ROWS)
+    second = make_run(tmp_path / "two", ROWS)
+    assert first.name == second.name
+    results = Results.from_disk([tmp_path / "one", tmp_path / "two", first])
+    assert [run.name for run in results.runs] == [str(first), str(second)]
+
+
+def test_the_first_file_counts_where_two_hold_a_metric(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("step,rank\n1,5.0\n2,\n")
+    (tmp_path / "b.csv").write_text("step,rank,extra\n0,9.0,1.0\n1,6.0,2.0\n2,7.0,\n")
+    series = read_series([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert series["rank"].rows() == [(0, 9.0), (1, 5.0), (2, 7.0)]
+    assert series["extra"].rows() == [(0, 1.0), (1, 2.0)]
+
+
+def test_a_last_line_that_is_being_written_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("step,rank\n1,5.0\n2,7")
+    assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0)]
+
+
+def test_equal_steps_are_kept_once(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        make_run(tmp_path, ROWS, train__seed=seed)
+    first, second = Results.from_disk(tmp_path).runs
+    assert first.series("train/loss")["step"].to_list() == [1, 2]
+    assert second.series("test/accuracy").rows() == [(2, 0.5)]
