@@ -1,5 +1,8 @@
 """Errors that are the user's to mend: shown as one message, never as a traceback."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class GrokError(Exception):
     """Something failed; the message says what was wrong, what was expected and what to do."""
@@ -16,3 +19,9 @@ class UsageError(GrokError):
 def cause(error: OSError) -> str:
     """Why something could not be read or written, in words; never empty."""
     return error.strerror or " ".join(str(error).split()) or type(error).__name__
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The question "did you mean ...?" with the nearest known name; "" if none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from grok_cli import __version__
 from grok_cli.cli import (
@@ -22,9 +21,10 @@ from grok_cli.cli import (
     sweep,
     train,
 )
+from grok_cli.cli.switches import Command, Group
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """Ends quietly when whoever read the output has seen enough, as in `grok runs | head`."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -82,3 +82,8 @@ for name, command in COMMANDS.items():
     app.command(name, help=_help(command))(command)
 app.add_typer(studies.app, name="studies")
 app.add_typer(config.app, name="config")
+for each in (app, studies.app, config.app):
+    for registered in each.registered_commands:
+        registered.cls = Command
+for group in app.registered_groups:
+    group.cls = Group

@@ -1,40 +1,18 @@
-"""Options of `grok sweep` that say where runs are trained.
+"""Options of `grok sweep` that say where runs are trained: those of every executor."""
 
-`FLAGS` names the fields of the executors' options (executors/) that have a flag; help
-texts come from there, so that they are written once.
-"""
-
-import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.markup import escape
 
-from grok_cli.errors import UsageError
-from grok_cli.executors.registry import KINDS, ExecutorOptions, build_options
+from grok_cli.cli import completion
+from grok_cli.cli.options import FLAGS, Flag, parameter, take_flags, with_options
+from grok_cli.executors.options import ExecutorOptions
+from grok_cli.executors.registry import EXECUTORS, build_options
 
-FLAGS = {
-    "--jobs": "jobs",
-    "--cpus": "cpus",
-    "--gpus": "gpus",
-    "--memory": "memory",
-    "--partition": "partition",
-    "--account": "account",
-    "--time": "time",
-    "--runs-per-job": "runs_per_job",
-    "--slurm-option": "options",
-    "--address": "address",
-    "--storage": "storage",
-    "--lost-retries": "lost_retries",
-}
-METAVARS = {
-    **{"--jobs": "N|auto", "--cpus": "N", "--gpus": "N", "--memory": "SIZE", "--time": "LIMIT"},
-    **{"--partition": "NAME", "--account": "NAME", "--runs-per-job": "N", "--lost-retries": "N"},
-    **{"--slurm-option": "KEY=VALUE", "--address": "ADDRESS", "--storage": "shared|driver"},
-}
+PANEL = "Where runs are trained"
 
 
 @dataclass(frozen=True)
@@ -49,82 +27,43 @@ class TypedExecutor:
         return build_options(section, source, self.kind, self.flags)
 
 
+def executor_flags() -> list[Flag]:
+    """A flag of each name that executors have, with the help of the first that has it.
+
+    A name that sets a run's setting stays with that.
+    """
+    owners: dict[str, list[type[ExecutorOptions]]] = {}
+    for options in EXECUTORS.usable().values():
+        for name in options.flags.keys() - FLAGS.keys():
+            owners.setdefault(name, []).append(options)
+    kinds = {options: kind for kind, options in EXECUTORS.usable().items()}
+    flags = []
+    for name in dict.fromkeys(name for options in kinds for name in options.flags):
+        if name in owners:
+            first, *_ = owners[name]
+            key = first.flags[name]
+            panel = " or ".join(kinds[options] for options in owners[name])
+            heading = PANEL if panel == "local" else f"With --executor {panel}"
+            flags.append(Flag(name, key, first.model_fields[key], heading))
+    return flags
+
+
 def with_executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--executor` and the flags of all executors.
 
     The command's parameter `executor` receives what was typed, as `TypedExecutor`.
     """
-    signature = inspect.signature(command)
-
-    @functools.wraps(command)
-    def wrapper(**arguments: Any) -> Any:
-        flags: dict[str, tuple[str, Any]] = {}
-        for flag, field in FLAGS.items():
-            value = arguments.pop(_parameter_name(flag))
-            if value:
-                flags[field] = (flag, _mapping(flag, value) if field == "options" else value)
-        typed = TypedExecutor(arguments.pop("executor"), flags)
-        return command(executor=typed, **arguments)
-
-    own = [p for p in signature.parameters.values() if p.name != "executor"]
-    wrapper.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[
-            *own,
-            _parameter("--executor", str, _choice()),
-            *(
-                _parameter(flag, _type(field), _option(flag, field))
-                for flag, field in FLAGS.items()
-            ),
-        ]
-    )
-    return wrapper
-
-
-def _choice() -> Any:
-    return typer.Option(
+    flags = executor_flags()
+    kind = typer.Option(
         "--executor",
-        metavar="|".join(KINDS),
+        metavar="|".join(EXECUTORS),
         help=escape("Where runs are trained. [default: local; or what the sweep file says]"),
-        autocompletion=lambda incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
+        rich_help_panel=PANEL,
+        autocompletion=completion.executors,
     )
 
+    def collect(arguments: dict[str, Any]) -> TypedExecutor:
+        return TypedExecutor(arguments.pop("kind"), take_flags(flags, arguments))
 
-def _option(flag: str, field: str) -> Any:
-    owners = [kind for kind, model in KINDS.items() if field in model.model_fields]
-    described = KINDS[owners[0]].model_fields[field]
-    default = "" if described.default in (None, {}) else f" [default: {described.default}]"
-    panel = None if owners == ["local"] else f"With --executor {' or '.join(owners)}"
-    return typer.Option(
-        flag,
-        metavar=METAVARS[flag],
-        help=escape((described.description or "") + default),
-        rich_help_panel=panel,
-    )
-
-
-def _type(field: str) -> Any:
-    return list[str] if field == "options" else str
-
-
-def _parameter(flag: str, kind: Any, option: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        _parameter_name(flag),
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[kind | None, option],
-    )
-
-
-def _mapping(flag: str, texts: list[str]) -> dict[str, str | bool]:
-    """The options of sbatch that were typed; one without a value, as --exclusive, is true."""
-    options: dict[str, str | bool] = {}
-    for text in texts:
-        name, equals, value = text.removeprefix("--").partition("=")
-        if not name or (equals and not value):
-            raise UsageError(f"{flag} {text}: expected KEY=VALUE, e.g. constraint=avx512")
-        options[name] = value if equals else True
-    return options
-
-
-def _parameter_name(flag: str) -> str:
-    return flag.removeprefix("--").replace("-", "_")
+    options = [parameter("kind", str, kind), *(flag.signature() for flag in flags)]
+    return with_options("executor", options, collect)(command)

@@ -1,23 +1,27 @@
-"""Options that set configuration keys, shared by all commands that take a configuration.
+"""Flags that set fields of a pydantic model: a run's configuration, an executor's options.
 
-`FLAGS` says which keys have a flag of their own; help text, type and completion of a flag come
-from the key's field, so that they are written once.
+Help, type, default and completion of a flag come from the field, so that they are written once;
+what was typed keeps the flag's name, so that a message can say it.
 """
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic.fields import FieldInfo
 from rich.markup import escape
 
-from grok_cli.core.config import SECTIONS, Config
+from grok_cli.cli import completion
+from grok_cli.core.config import Config
+from grok_cli.core.fields import choices, fields_of, value_type
 from grok_cli.errors import UsageError
 from grok_cli.runs.settings import layered, parse_value
 
+SETTINGS_PANEL = "Settings of a run"
 FLAGS = {
     "--ln-type": "model.ln_type",
     "--seed": "train.seed",
@@ -32,8 +36,59 @@ FLAGS = {
     "--device": "run.device",
     "--threads": "run.threads",
     "--wandb": "wandb.mode",
+    "--until-grokked": "train.until_grokked",
 }
-UNTIL_GROKKED, MEASURE = "--until-grokked", "--measure"
+MEASURE = "--measure"
+WIDEST_CHOICES = 30  # characters of a list of choices that stands behind its flag
+PLACEHOLDERS = {bool: "", dict: "KEY=VALUE", int: "N", float: "NUMBER"}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag that sets a field.
+
+    Attributes:
+        name: as it is typed, e.g. --lr.
+        key: what it sets: a key of `fields_of` the model.
+        field: the model's field, which says the rest.
+        panel: the heading under which the help shows it.
+    """
+
+    name: str
+    key: str
+    field: FieldInfo
+    panel: str
+
+    @property
+    def parameter(self) -> str:
+        """The name of the command's parameter."""
+        return self.name.removeprefix("--").replace("-", "_")
+
+    def signature(self) -> inspect.Parameter:
+        """The parameter, as Typer reads it."""
+        kind = value_type(self.field)
+        names = choices(self.field)
+        default = "" if self.field.default in (None, {}) else f" [default: {self.field.default}]"
+        together = "|".join(names)
+        few = together if len(together) <= WIDEST_CHOICES else "NAME"
+        placeholder = PLACEHOLDERS.get(kind, few or "VALUE")
+        option: Any = typer.Option(
+            self.name,
+            metavar=placeholder,
+            help=escape((self.field.description or "") + ("" if kind is bool else default)),
+            rich_help_panel=self.panel,
+            show_default=False,
+            autocompletion=completion.among(names) if names else None,
+        )
+        typed = {bool: bool, dict: list[str]}.get(kind, str)
+        return parameter(self.parameter, typed, option)
+
+    def read(self, typed: Any) -> Any:
+        """The value that a typed text means; texts where the field holds a text."""
+        kind = value_type(self.field)
+        if kind is dict:
+            return dict(_pair(self.name, text) for text in typed)
+        return parse_value(typed) if kind in (int, float) else typed
 
 
 @dataclass(frozen=True)
@@ -59,110 +114,121 @@ def with_config_options(
     Args:
         without: flags that the command does not have.
     """
-    flags = {flag: key for flag, key in FLAGS.items() if flag not in without}
+    fields = fields_of(Config)
+    flags = [
+        Flag(name, key, fields[key], SETTINGS_PANEL)
+        for name, key in FLAGS.items()
+        if name not in without
+    ]
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(command)
+    def collect(arguments: dict[str, Any]) -> Typed:
+        file, sets = arguments.pop("config_file"), arguments.pop("sets")
+        measures = arguments.pop("measure")
+        given = take_flags(flags, arguments)
+        if measures:
+            given["measure.diagnostics"] = (MEASURE, dict(map(_measure, listed(measures))))
+        return Typed(file, given, sets or [])
 
-        @functools.wraps(command)
-        def wrapper(**arguments: Any) -> Any:
-            file = arguments.pop("config_file")
-            sets = arguments.pop("sets") or []
-            given: dict[str, tuple[str, Any]] = {}
-            for flag, key in flags.items():
-                text = arguments.pop(_parameter_name(flag))
-                if text is not None:
-                    given[key] = (flag, parse_value(text))
-            if (until_grokked := arguments.pop("until_grokked")) is not None:
-                given["train.until_grokked"] = (UNTIL_GROKKED, until_grokked)
-            if measures := arguments.pop("measure"):
-                given["measure.diagnostics"] = (MEASURE, dict(map(_parse_measure, measures)))
-            return command(typed=Typed(file, given, sets), **arguments)
-
-        own = [p for p in signature.parameters.values() if p.name != "typed"]
-        wrapper.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[
-                *(p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD),
-                *_shared_parameters(flags),
-                *(p for p in own if p.kind is p.KEYWORD_ONLY),
-            ]
-        )
-        return wrapper
-
-    return decorate
-
-
-def _shared_parameters(flags: dict[str, str]) -> list[inspect.Parameter]:
-    def parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
-        return inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind | None, option],
-        )
-
-    return [
+    shared = [
         parameter(
             "config_file",
             Path,
             typer.Option(
-                "--config", "-c", metavar="FILE.yaml", help="Settings; flags win over them."
+                *("--config", "-c"),
+                metavar="FILE.yaml",
+                help="Settings; flags win over them.",
+                rich_help_panel=SETTINGS_PANEL,
             ),
         ),
-        *(parameter(_parameter_name(flag), str, _option(flag, key)) for flag, key in flags.items()),
-        parameter(
-            "until_grokked",
-            bool,
-            typer.Option(UNTIL_GROKKED, help=_help("train.until_grokked"), show_default=False),
-        ),
+        *(flag.signature() for flag in flags),
         parameter(
             "measure",
             list[str],
             typer.Option(
-                MEASURE,
-                metavar="NAME:EVERY",
-                help="Compute a diagnostic every so many steps, e.g. rank:200 (repeatable).",
+                *(MEASURE, "-m"),
+                metavar="NAME:EVERY,...",
+                help="Compute diagnostics every so many steps, e.g. rank:200 (repeatable).",
+                rich_help_panel=SETTINGS_PANEL,
+                autocompletion=completion.scheduled_diagnostics,
             ),
         ),
         parameter(
             "sets",
             list[str],
             typer.Option(
-                "--set",
-                "-s",
+                *("--set", "-s"),
                 metavar="SECTION.KEY=VALUE",
                 help="Any other setting (repeatable); `grok config schema` lists them.",
+                rich_help_panel=SETTINGS_PANEL,
+                autocompletion=completion.assignments,
             ),
         ),
     ]
+    return with_options("typed", shared, collect)
 
 
-def _option(flag: str, key: str) -> Any:
-    section, _, name = key.partition(".")
-    field = SECTIONS[section].model_fields[name]
-    default = "" if field.default is None else f" [default: {field.default}]"
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    choices: Any = extra.get("enum") or getattr(field.annotation, "__args__", ())
-    names = [choice for choice in choices if isinstance(choice, str)]
-    numbers = {int: "INTEGER", float: "NUMBER"}
-    return typer.Option(
-        flag,
-        metavar=numbers.get(field.annotation, "NAME" if names else "VALUE"),  # type: ignore[arg-type]
-        help=escape(_help(key) + default),
-        autocompletion=lambda incomplete: [n for n in names if n.startswith(incomplete)],
+def with_options(
+    receiver: str,
+    options: Sequence[inspect.Parameter],
+    collect: Callable[[dict[str, Any]], Any],
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command options that reach it together.
+
+    Args:
+        receiver: the command's parameter that gets what `collect` returns.
+        collect: takes the options' values out of the command's arguments.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(command)
+
+        @functools.wraps(command)
+        def wrapper(**arguments: Any) -> Any:
+            together = collect(arguments)
+            return command(**{receiver: together}, **arguments)
+
+        own = [p for p in signature.parameters.values() if p.name != receiver]
+        wrapper.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def take_flags(flags: Iterable[Flag], arguments: dict[str, Any]) -> dict[str, tuple[str, Any]]:
+    """{key: (flag, value)} of the flags that were typed, taken out of a command's arguments."""
+    given = {}
+    for flag in flags:
+        typed = arguments.pop(flag.parameter)
+        if typed not in (None, []):
+            given[flag.key] = (flag.name, flag.read(typed))
+    return given
+
+
+def parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
+    """An option of a command that need not be typed."""
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
     )
 
 
-def _help(key: str) -> str:
-    section, _, name = key.partition(".")
-    return SECTIONS[section].model_fields[name].description or ""
+def listed(texts: Iterable[str] | None) -> list[str]:
+    """The members of a list option, which may be repeated and may hold several between commas."""
+    parts = [part.strip() for text in texts or () for part in text.split(",")]
+    return list(dict.fromkeys(part for part in parts if part))
 
 
-def _parameter_name(flag: str) -> str:
-    return flag.removeprefix("--").replace("-", "_")
+def _pair(flag: str, text: str) -> tuple[str, str | bool]:
+    """A member of a mapping; one without a value, as sbatch's --exclusive, is true."""
+    name, equals, value = text.removeprefix("--").partition("=")
+    if not name or (equals and not value):
+        raise UsageError(f"{flag} {text}: expected KEY=VALUE")
+    return name, value if equals else True
 
 
-def _parse_measure(text: str) -> tuple[str, Any]:
+def _measure(text: str) -> tuple[str, Any]:
     name, colon, every = text.partition(":")
     if not colon:
         raise UsageError(f"{MEASURE} {text}: expected NAME:EVERY, e.g. {name}:200")

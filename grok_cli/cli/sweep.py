@@ -16,9 +16,7 @@ from grok_cli.cli.sweep_queue import ACTIONS, print_status, typed_command
 from grok_cli.cli.sweep_report import print_plan, report
 from grok_cli.cli.sweep_view import SweepLog, SweepTable
 from grok_cli.errors import UsageError
-from grok_cli.executors.local import LocalOptions
-from grok_cli.executors.registry import make_executor
-from grok_cli.executors.slurm.options import SlurmOptions
+from grok_cli.executors.registry import EXECUTORS
 from grok_cli.executors.worker import INTERRUPTED
 from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import layer
@@ -33,8 +31,8 @@ FOLLOWING = (
 )
 
 
-@with_config_options(without=("--seed",))
 @with_executor_options
+@with_config_options(without=("--seed",))
 def sweep(
     file: Annotated[
         str | None,
@@ -107,25 +105,23 @@ def sweep(
     summaries = [planned.summary() for planned in runs]
     options = executor.resolve(spec.executor, file or "sweep")
     threads = fixed.get("run.threads")
-    slurm = isinstance(options, SlurmOptions)
     given = zip((status, detach, cancel, dry_run), ACTIONS, strict=True)
     actions = [flag for is_given, flag in given if is_given]
     if len(actions) > 1:
         raise UsageError(f"{' and '.join(actions)}: choose one")
-    if (detach or cancel) and not slurm:
-        raise UsageError(f"{actions[0]}: needs --executor slurm; runs elsewhere end with `grok`")
+    if (detach or cancel) and not options.queued:
+        kinds = " or ".join(kind for kind, each in EXECUTORS.usable().items() if each.queued)
+        raise UsageError(f"{actions[0]}: needs --executor {kinds}; runs elsewhere end with `grok`")
     if (detach or cancel) and (as_json or fail_fast):
         raise UsageError(f"{actions[0]}: --json and --fail-fast have no meaning with it")
     if dry_run:
-        workers = None
-        if isinstance(options, LocalOptions):
-            workers, _ = options.share(len(runs), threads)
+        workers, _ = options.at_once(len(runs), threads) or (None, None)
         print_plan(runs, summaries, directory, workers, as_json)
         return
-    if status and not slurm:
+    if status and not options.queued:
         print_status(runs, summaries, None, as_json)
         return
-    chosen: Any = make_executor(options, directory, len(runs), threads)
+    chosen: Any = options.make(directory, len(runs), threads)
     if status:
         print_status(runs, summaries, chosen, as_json)
         return
@@ -135,7 +131,7 @@ def sweep(
     console = Console(stderr=True)
     if spec.question:
         console.print(spec.question, highlight=False, markup=False)
-    if slurm:
+    if options.queued:
         console.print(FOLLOWING, highlight=False, markup=False, soft_wrap=True)
     interrupted = stop_on_signals()
     driver = Driver(

@@ -7,16 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
+from grok_cli.executors.base import QueueExecutor
 from grok_cli.runs.directory import DONE
 from grok_cli.sweeps.drive import Driver, SweepWatcher, job_of
 from grok_cli.sweeps.plan import PlannedRun
-
-if TYPE_CHECKING:  # submitit need not be there
-    from grok_cli.executors.slurm.executor import SlurmExecutor
 
 ACTIONS = ("--status", "--detach", "--cancel", "--dry-run")
 POLL_SECONDS = 0.5
@@ -25,7 +23,7 @@ POLL_SECONDS = 0.5
 def print_status(
     runs: Sequence[PlannedRun],
     summaries: Sequence[dict[str, Any]],
-    executor: "SlurmExecutor | None",
+    executor: QueueExecutor | None,
     as_json: bool,
 ) -> None:
     """A line a run: how far it is and, on a Slurm cluster, its job in the queue."""
@@ -67,7 +65,7 @@ def print_status(
     typer.echo(f"{len(rows)} runs: {states}")
 
 
-def detach(runs: Sequence[PlannedRun], executor: "SlurmExecutor", directory: Path) -> None:
+def detach(runs: Sequence[PlannedRun], executor: QueueExecutor, directory: Path) -> None:
     """Queue what is to be trained and leave it to Slurm."""
     Driver(runs, executor, SweepWatcher()).begin()
     typer.echo(f"{executor.busy()} of {len(runs)} runs are queued or running", err=True)
@@ -84,7 +82,7 @@ def detach(runs: Sequence[PlannedRun], executor: "SlurmExecutor", directory: Pat
     typer.echo(directory)
 
 
-def cancel(runs: Sequence[PlannedRun], executor: "SlurmExecutor", directory: Path) -> None:
+def cancel(runs: Sequence[PlannedRun], executor: QueueExecutor, directory: Path) -> None:
     """Have every job of the sweep save and leave the queue; waits until none is left."""
     jobs = [job_of(planned) for planned in runs if planned.run.exists()]
     count = len(executor.attach(jobs))

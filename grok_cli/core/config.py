@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from grok_cli.core.fields import fields_of
 from grok_cli.core.placement import PLACEMENTS, canonical_name
 from grok_cli.core.tasks import TASKS
 
@@ -356,4 +357,4 @@ SECTIONS: dict[str, type[Section]] = {
     "run": RunConfig,
     "wandb": WandbConfig,
 }
-KEYS = [f"{name}.{key}" for name, section in SECTIONS.items() for key in section.model_fields]
+KEYS = list(fields_of(Config))

@@ -5,8 +5,9 @@ of it. Everything else stands in the run directory: a worker that is killed lose
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from grok_cli.runs.directory import RunDir
@@ -70,3 +71,30 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go of what this process holds; the sweep is over."""
+
+
+class QueuedTask(Protocol):
+    """What a cluster's queue says of the job that trains a run."""
+
+    @property
+    def id(self) -> str:
+        """As the cluster's own commands write it."""
+
+    @property
+    def note(self) -> str:
+        """Why it waits, or on which node it runs."""
+
+    def waits(self) -> bool:
+        """Whether it has not begun."""
+
+
+class QueueExecutor(Executor, Protocol):
+    """An executor whose jobs go on when this process ends, until they are told to stop."""
+
+    waiting: list[Job]  # those that the queue has not taken yet
+
+    def busy(self) -> int:
+        """How many jobs are in the queue, as far as was told."""
+
+    def where(self, jobs: Sequence[Job]) -> Mapping[Path, QueuedTask]:
+        """The tasks of the queue that train or will train the jobs' runs, by run directory."""

@@ -4,17 +4,21 @@ import os
 import subprocess
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from grok_cli.executors.base import Change, Job
-from grok_cli.executors.options import Options
+from grok_cli.executors.options import ExecutorOptions
 from grok_cli.executors.worker import release, start_worker
 
 
-class LocalOptions(Options):
+class LocalOptions(ExecutorOptions):
     """Processes on this machine."""
+
+    maker = "grok_cli.executors.local:make"
+    flags = {"--jobs": "jobs"}  # noqa: RUF012 -- a ClassVar of the base class
 
     kind: Literal["local"] = "local"
     jobs: int | None = Field(None, ge=1, description="Runs at a time, or auto: as the cores allow.")
@@ -24,7 +28,7 @@ class LocalOptions(Options):
     def _auto(cls, value: Any) -> Any:
         return None if value == "auto" else value
 
-    def share(self, runs: int, threads: int | None) -> tuple[int, int]:
+    def at_once(self, runs: int, threads: int | None) -> tuple[int, int]:
         """Runs at a time and threads of each, for a sweep of so many runs, done ones included.
 
         Not by those that are left: with the plain engine another number of threads gives other
@@ -77,6 +81,11 @@ class LocalExecutor:
         except OSError as error:
             return Change(job, "ended", None, f"cannot start a worker: {error}")
         return Change(job, "started")
+
+
+def make(options: LocalOptions, directory: Path, runs: int, threads: int | None) -> LocalExecutor:
+    """The executor of a sweep, with the cores shared by its runs."""
+    return LocalExecutor(*options.at_once(runs, threads))
 
 
 def share_cores(runs: int, workers: int | None, threads: int | None, cores: int) -> tuple[int, int]:

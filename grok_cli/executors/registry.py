@@ -1,32 +1,80 @@
-"""The kinds of executor, their options, and how one is made.
+"""The executors that there are, by their kind, and the options that a user gives them.
 
 Options come from the section `executor:` of a sweep file and from flags, which win:
 
     executor: {kind: slurm, partition: cpu, time: 4:00:00, options: {constraint: avx512}}
 
-What an option does is written once, beside its field; it is the help text of the flag, too.
+Another package adds an executor by an entry point of the group `grok_cli.executors`: its name is
+the kind, and it leads to a subclass of `ExecutorOptions`.
 """
 
-import difflib
-import importlib.util
-from collections.abc import Mapping
-from pathlib import Path
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from pydantic import ValidationError
+from grok_cli.core.fields import checked
+from grok_cli.errors import UsageError, did_you_mean
+from grok_cli.executors.options import ExecutorOptions
 
-from grok_cli.errors import UsageError
-from grok_cli.executors.base import Executor
-from grok_cli.executors.local import LocalExecutor, LocalOptions
-from grok_cli.executors.ray.options import RayOptions
-from grok_cli.executors.slurm.options import SlurmOptions
-
-ExecutorOptions = LocalOptions | SlurmOptions | RayOptions
-KINDS: dict[str, type[LocalOptions] | type[SlurmOptions] | type[RayOptions]] = {
-    "local": LocalOptions,
-    "slurm": SlurmOptions,
-    "ray": RayOptions,
+ENTRY_POINT_GROUP = "grok_cli.executors"
+OWN = {
+    "local": "grok_cli.executors.local:LocalOptions",
+    "slurm": "grok_cli.executors.slurm.options:SlurmOptions",
+    "ray": "grok_cli.executors.ray.options:RayOptions",
 }
+
+
+class Registry(Mapping[str, type[ExecutorOptions]]):
+    """The options of executors by kind, each imported on first use."""
+
+    @cached_property
+    def _plugins(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+    def __iter__(self) -> Iterator[str]:
+        yield from OWN
+        yield from sorted(self._plugins.keys() - OWN.keys())
+
+    def __len__(self) -> int:
+        return len(OWN.keys() | self._plugins.keys())
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in OWN or kind in self._plugins
+
+    def __getitem__(self, kind: str) -> type[ExecutorOptions]:
+        """The options of that kind.
+
+        Raises:
+            UsageError: there is none, or an entry point does not lead to such options.
+        """
+        if kind not in self:
+            raise UsageError(f"--executor {kind}: {suggestion(kind, self)}")
+        where = OWN.get(kind) or self._plugins[kind].value
+        try:
+            found = pkgutil.resolve_name(where)
+        except (ImportError, AttributeError) as error:
+            raise UsageError(
+                f"executor '{kind}' of another package ({where}) cannot be imported: {error}; "
+                "mend or remove that package"
+            ) from None
+        if not (isinstance(found, type) and issubclass(found, ExecutorOptions)):
+            raise UsageError(f"{where} was expected to be a subclass of ExecutorOptions")
+        return found
+
+    def usable(self) -> dict[str, type[ExecutorOptions]]:
+        """All that can be imported: a package that is broken is heard of when it is asked for."""
+        found = {}
+        for kind in self:
+            try:
+                found[kind] = self[kind]
+            except UsageError:
+                continue
+        return found
+
+
+EXECUTORS = Registry()
 
 
 def build_options(
@@ -42,7 +90,7 @@ def build_options(
             does not count where `kind` names another executor.
         source: where the section is from, for messages.
         kind: the executor that was typed, if one was.
-        flags: {field: (flag as typed, value)}.
+        flags: {any name: (flag as typed, value)}; an executor may set a field of another name.
 
     Raises:
         UsageError: an unknown executor, an option that it does not have, or a value out of range.
@@ -52,84 +100,35 @@ def build_options(
         raise UsageError(f"{source}: executor: expected kind and options, found {section!r:.60}")
     written = section.get("kind")
     if section and written is None:
-        raise UsageError(f"{source}: executor: expected kind: {', '.join(KINDS)}")
-    if written is not None and written not in KINDS:
-        raise UsageError(f"{source}: executor: unknown kind {written}; {_nearest(written, KINDS)}")
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"--executor {kind}: {_nearest(kind, KINDS)}")
+        raise UsageError(f"{source}: executor: expected kind: {', '.join(EXECUTORS)}")
+    if written is not None and written not in EXECUTORS:
+        hint = suggestion(written, EXECUTORS)
+        raise UsageError(f"{source}: executor: unknown kind {written}; {hint}")
     chosen = kind or written or "local"
-    model = KINDS[chosen]
+    model = EXECUTORS[chosen]
     values: dict[str, Any] = dict(section) if written == chosen else {"kind": chosen}
     for name in values:
         if name not in model.model_fields:
-            hint = _nearest(name, model.model_fields)
+            hint = suggestion(name, [field for field in model.model_fields if field != "kind"])
             raise UsageError(f"{source}: executor: {chosen} has no option {name}; {hint}")
-    origin = dict.fromkeys(values, f"{source}: executor: ")
-    for name, (flag, value) in (flags or {}).items():
-        if name not in model.model_fields:
-            owners = [other for other, options in KINDS.items() if name in options.model_fields]
+    origin = dict.fromkeys(values, f"{source}: executor")
+    for flag, value in (flags or {}).values():
+        if flag not in model.flags:
+            owners = [
+                other for other, options in EXECUTORS.usable().items() if flag in options.flags
+            ]
             raise UsageError(
                 f"{flag}: an option of --executor {' and '.join(owners)}, not of {chosen}; leave "
                 "it out, or choose that executor"
             )
+        name = model.flags[flag]
         if isinstance(value, dict):  # flags add to what the file says
             value = {**(values.get(name) or {}), **value}
         values[name] = value
-        origin[name] = f"{flag}: "
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = str(problem["loc"][0])
-        message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        if problem["type"] == "string_pattern_mismatch":
-            message = "a number and a unit, e.g. 500M or 2G"
-        if problem["type"] != "value_error":
-            message = f"expected {message}, found {problem['input']!r}"
-        where = origin[name] if origin[name].startswith("--") else f"{origin[name]}{name}: "
-        raise UsageError(f"{where}{message}") from None
+        origin[name] = flag
+    return checked(model, values, origin)
 
 
-def make_executor(
-    options: ExecutorOptions, directory: Path, runs: int, threads: int | None
-) -> Executor:
-    """The executor that options describe.
-
-    Args:
-        directory: of the sweep's runs.
-        runs: how many the sweep has, done ones included.
-        threads: of a run, where they were given; on a cluster they are its CPUs.
-
-    Raises:
-        UsageError: its extra is not installed, or threads and CPUs differ.
-    """
-    if isinstance(options, LocalOptions):
-        return LocalExecutor(*options.share(runs, threads))
-    if threads not in (None, options.cpus):
-        raise UsageError(
-            f"run.threads is {threads} and --cpus {options.cpus}: with --executor "
-            f"{options.kind} a run has as many threads as CPUs; give --cpus alone"
-        )
-    if isinstance(options, SlurmOptions):
-        _need("submitit", "slurm")
-        from grok_cli.executors.slurm.executor import SlurmExecutor
-
-        return SlurmExecutor(options, directory)
-    _need("ray", "ray")
-    from grok_cli.executors.ray.executor import RayExecutor
-
-    return RayExecutor(options)
-
-
-def _need(module: str, extra: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise UsageError(
-            f"--executor {extra} needs the extra [{extra}]: pip install 'grok-cli[{extra}]' "
-            f"(with pipx: pipx inject grok-cli {module})"
-        )
-
-
-def _nearest(name: Any, known: Any) -> str:
-    nearest = difflib.get_close_matches(str(name), known, n=1)
-    names = ", ".join(name for name in known if name != "kind")
-    return f"did you mean {nearest[0]}?" if nearest else f"expected one of {names}"
+def suggestion(name: Any, known: Any) -> str:
+    """What to type instead of an unknown name: the nearest, or else all."""
+    return did_you_mean(name, known) or f"expected one of {', '.join(known)}"

@@ -16,6 +16,7 @@ from grok_cli.report.published import published
 from grok_cli.report.report import Report
 
 if TYPE_CHECKING:
+    from grok_cli.report.replay import Reached
     from grok_cli.report.verdict import Comparison
 
 FOLDER = Path(__file__).with_name("page")
@@ -58,11 +59,12 @@ def _render(template: str, report: Report, *, escape: bool, **values: Any) -> st
     environment.filters["md"] = markdown_text
     return environment.get_template(template).render(
         report=report,
-        published_seeds=published().seeds,
+        published_seeds=len(published().seeds),
+        published_length=published().length,
         dash=dash,
-        ours=_ours,
-        mean_of=_mean,
-        name_of=_placement,
+        step=step_text,
+        milestones=_milestones,
+        title_of=_title,
         **values,
     )
 
@@ -78,18 +80,19 @@ def markdown_text(value: Any) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", str(value)).replace("\n", " ")
 
 
-def _ours(comparison: "Comparison") -> str:
-    steps = sorted(r.step for r in comparison.seeds if r.step is not None)
-    text = f"{steps[0]}..{steps[-1]}" if steps else "–"
-    missing = len(comparison.seeds) - len(steps)
-    return f"{text}, {missing} not" if missing else text
+def step_text(step: float) -> str:
+    """A step as text."""
+    return "never" if math.isinf(step) else f"{step:,.0f}"
 
 
-def _mean(comparison: "Comparison") -> str:
-    if math.isinf(comparison.mean):
-        return "–"
-    return f"{comparison.mean:.0f}, {'within' if comparison.mean_within else 'outside'}"
+def _milestones(comparison: "Comparison") -> "list[tuple[str, dict[str, Reached]]]":
+    """By each criterion that was published: when both sides reached it."""
+    both = (("test accuracy ≥ 0.995", comparison.accuracy), ("test loss ≤ 0.01", comparison.loss))
+    found = [(name, {step.which: step for step in steps}) for name, steps in both if steps]
+    return found or [("–", {})]
 
 
-def _placement(name: str) -> str:
-    return f"{name} ({PLACEMENTS[name].paper})"
+def _title(comparison: "Comparison") -> str:
+    """What a published group is called: its placement, or its name."""
+    placement = PLACEMENTS.get(comparison.published.name)
+    return f"{placement.name} ({placement.paper})" if placement else comparison.published.name

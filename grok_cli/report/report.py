@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from grok_cli.core.config import KEYS, Config, affects_result
-from grok_cli.exports.source import RunData, local_runs
+from grok_cli.exports.source import STEP, RunData, local_runs
 from grok_cli.exports.tables import make_groups
 from grok_cli.figures.bands import Measured, read_runs
-from grok_cli.figures.names import PLACEMENT, GroupNames, name_groups, placement_order
-from grok_cli.figures.phases import ACCURACY, generalised
-from grok_cli.report.published import Published, follows_protocol, published
+from grok_cli.figures.names import GroupNames, name_groups, placement_order
+from grok_cli.figures.phases import generalised
+from grok_cli.report.published import PublishedGroup, published
+from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
 from grok_cli.report.verdict import Comparison, compare, overall
 from grok_cli.runs.groups import SEEDS, group_keys, shown, varying_keys
 from grok_cli.runs.settings import flat_settings
@@ -141,19 +143,37 @@ class Report:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Groups of ours that follow the published protocol, beside the published ones."""
+        """Groups of ours that repeat published ones, beside these."""
         known = published()
         fitting: dict[str, dict[Any, RunData]] = {}
         for run in sorted(self.finished, key=_length):
-            placement = run.settings[PLACEMENT]
-            if follows_protocol(run.settings) and placement in known.groups:
-                fitting.setdefault(placement, {})[run.seed] = run  # of equal ones the longest
-        compared = [
-            _compare(list(fitting[placement].values()), placement, known, len(fitting))
-            for placement in known.groups
-            if placement in fitting
+            group = known.group_of(run.settings)
+            if group is not None:
+                fitting.setdefault(group.name, {})[run.seed] = run  # of equal ones the longest
+        return [
+            _compare(group, list(fitting[group.name].values()), len(fitting))
+            for group in known.groups.values()
+            if group.name in fitting
         ]
-        return [comparison for comparison in compared if comparison is not None]
+
+    @property
+    def replays(self) -> list[Comparison]:
+        """Those whose curves are compared."""
+        return [comparison for comparison in self.comparisons if comparison.agreements]
+
+    @property
+    def tested(self) -> list[Comparison]:
+        """Those that are told by the test on distributions."""
+        return [comparison for comparison in self.comparisons if comparison.test is not None]
+
+    @property
+    def compressed(self) -> list[tuple[Comparison, str, int | None, int]]:
+        """Compression epochs: of which group, by which metric, ours, published."""
+        return [
+            (comparison, metric, ours, theirs)
+            for comparison in self.comparisons
+            for metric, (ours, theirs) in comparison.compressed.items()
+        ]
 
     @property
     def source(self) -> str:
@@ -308,14 +328,25 @@ def _present(values: Iterable[Any]) -> tuple[float, ...]:
     return tuple(float(v) for v in values if v is not None and math.isfinite(v))
 
 
-def _compare(
-    runs: list[RunData], placement: str, known: Published, groups: int
-) -> Comparison | None:
-    measured = read_runs(runs, [PLACEMENT])
-    accuracy, loss = measured.bands(ACCURACY), measured.bands("test/loss")
-    if not accuracy:
-        return None
-    return compare(known.groups[placement], accuracy[0], loss[0] if loss else None, known, groups)
+def _compare(group: PublishedGroup, runs: list[RunData], groups: int) -> Comparison:
+    known = published()
+    exact = known.exact_start(run.settings for run in runs)
+    if exact:
+        runs = [run for run in runs if run.seed in known.seeds]
+    metrics = dict.fromkeys([ACCURACY, *LOSSES, *group.compressed])
+    measured = {metric: _seeds(runs, metric) for metric in metrics}
+    ours = {metric: seeds for metric, seeds in measured.items() if len(seeds.steps)}
+    return compare(group, ours, exact, known, groups)
+
+
+def _seeds(runs: Sequence[RunData], metric: str) -> Seeds:
+    """A metric of runs, run by run; without steps if one of them never measured it."""
+    series = [run.series(metric).rename({metric: str(i)}) for i, run in enumerate(runs)]
+    table = pl.concat(series, how="align_full")
+    values = table.drop(STEP).to_numpy().T
+    if np.isnan(values).all(axis=1).any():
+        return Seeds(np.array([]), np.empty((len(runs), 0)))
+    return Seeds(table[STEP].to_numpy().astype(np.float64), values)
 
 
 def _length(run: RunData) -> int:

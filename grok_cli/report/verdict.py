@@ -1,63 +1,42 @@
-"""Are our seeds compatible with the published ones? The test, and what follows from it.
+"""Are our runs the published ones? Each group gets one of four results, all together a sentence.
 
-Of the published runs of a group we know how many there are (n = 5) and the steps at which the
-first and the last of them generalised; not the steps between. The test uses just that. It is the
-two-sided precedence test (Nelson 1963, "Tables for a precedence life test", Technometrics 5):
+Replayed: our runs start from the published runs' own weights, with all their seeds; the mean, the
+    lowest and the highest curve of the losses agree with the published ones at least up to step
+    100; and the first seed, the mean and the last seed generalise near the published steps. What
+    "agree" and "near" mean stands in `replay`.
+Reproduced: not replayed, but compatible with the published seeds by the test in `precedence`. That
+    is the best that can be said of runs with other seeds or other initial weights.
+Not reproduced: that test tells the two apart.
+Undecided: our runs are too few or too short.
 
-    Hypothesis: our m steps and the n published ones are n + m draws from one distribution.
-    Statistic:  s = max(number of ours before the first published,
-                        number of ours after the last published).
-    P-value:    the probability of at least s. All orders of the n + m draws are equally likely;
-                the smallest s of them are all ours in C(n+m-s, n) of the C(n+m, n) ways to choose
-                the published ones, likewise the largest s, and both in C(n+m-2s, n). So
-                    p(s) = [2 C(n+m-s, n) - C(n+m-2s, n)] / C(n+m, n).
-
-With 5 against 5: p(5) = 2/252 = 0.008, p(4) = 12/252 = 0.048, p(3) = 42/252 = 0.167. k groups are
-tested at once; each is called incompatible if k p < 0.05 (Bonferroni), so that the chance of any
-false alarm is below 5 %. With four groups that takes all five of ours on the same side of all five
-published ones. Fewer seeds can then never be incompatible, and get no verdict.
-
-Both sides use the same seeds, hence the same split into train and test pairs, and so agree more
-than independent draws would: the test errs towards "compatible".
-
-"Compatible" means that this test does not tell the two apart, not that they are equal.
+Generalisation is told by test accuracy (>= 0.995) where that was published, else by test loss
+(<= 0.01).
 """
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from math import comb
 
-import numpy as np
-
-from grok_cli.core.phases import GENERALISED
-from grok_cli.figures.bands import Band, first_at_least, first_at_most
+from grok_cli.report.precedence import COMPATIBLE, INCOMPATIBLE, Precedence, precedence
 from grok_cli.report.published import Published, PublishedGroup
+from grok_cli.report.replay import (
+    BY_ACCURACY,
+    BY_LOSS,
+    LOSSES,
+    Agreement,
+    Reached,
+    Seeds,
+    agreements,
+    compression_epoch,
+    reached,
+    seed_steps,
+)
 
-LEVEL = 0.05
-LOSS = 0.01
-COMPATIBLE, INCOMPATIBLE, UNDECIDED = "compatible", "not compatible", "undecided"
-
-
-def precedence_p(n: int, m: int, s: int) -> float:
-    """P-value of the two-sided precedence test, for s as defined above. 1 for s = 0."""
-    both = comb(n + m - 2 * s, n) if 2 * s <= m else 0
-    return (2 * comb(n + m - s, n) - both) / comb(n + m, n)
-
-
-@dataclass(frozen=True)
-class Reached:
-    """When a run generalised, as far as evaluations tell.
-
-    Attributes:
-        step: first evaluation with test accuracy >= 0.995; None if there was none.
-        after: it happened after this step, the evaluation before (or the last one).
-    """
-
-    step: int | None
-    after: int
+LEAST = 100  # steps; agreement up to an earlier one is no replay
+REPLAYED, REPRODUCED = "replayed", "reproduced"
+NOT_REPRODUCED, UNDECIDED = "not reproduced", "undecided"
 
 
 @dataclass(frozen=True)
@@ -65,120 +44,204 @@ class Comparison:
     """A group of ours beside the published one.
 
     Attributes:
-        seeds: when each of ours generalised.
-        mean_accuracy, mean_loss: where our mean curve crosses, as published.
-        before, after: how many of ours certainly were before the first published seed, or after
-            the last.
-        p: of the test; None if it cannot be told.
-        verdict, reason: "compatible", "not compatible" or "undecided", and why in words.
+        runs: how many of ours are compared.
+        exact: whether ours start from the published runs' own weights, with all their seeds.
+        steps: when each of our seeds generalised; infinite for one that has not.
+        agreements: how far the curves agree; () without an exact start.
+        accuracy, loss: when the threshold is reached, ours beside the published step; () where
+            that is not published, or not measured.
+        compressed: compression epochs by metric, (ours, published).
+        test: the test on distributions; None for a group that is replayed.
+        result, reason: one of the four, and why in words.
     """
 
     published: PublishedGroup
-    seeds: list[Reached]
-    mean_accuracy: int | None
-    mean_loss: int | None
-    before: int
-    after: int
-    p: float | None
-    verdict: str
+    runs: int
+    exact: bool
+    steps: tuple[float, ...]
+    agreements: tuple[Agreement, ...]
+    accuracy: tuple[Reached, ...]
+    loss: tuple[Reached, ...]
+    compressed: Mapping[str, tuple[int | None, int]]
+    test: Precedence | None
+    result: str
     reason: str
 
     @property
-    def steps(self) -> list[float]:
-        """When each of our seeds generalised; infinite for one that has not."""
-        return [math.inf if reached.step is None else reached.step for reached in self.seeds]
+    def upto(self) -> int:
+        """The last step up to which all curves agree; 0 if one never does, or none is compared."""
+        return _upto(self.agreements)
 
     @property
-    def mean(self) -> float:
-        """Mean over our seeds of the step of generalisation; infinite if one has not."""
-        return statistics.fmean(self.steps)
+    def parted(self) -> Agreement | None:
+        """The agreement that ends first; None if none ends."""
+        return _parted(self.agreements)
+
+    @property
+    def generalised(self) -> tuple[Reached, ...]:
+        """When both generalised, by the criterion that tells."""
+        return self.accuracy or self.loss
 
     @property
     def median(self) -> float:
         """Median over our seeds; infinite if half of them or more have not generalised."""
-        return statistics.median(self.steps)
-
-    @property
-    def mean_within(self) -> bool:
-        """Whether that mean lies between the first and the last published seed."""
-        return self.published.earliest <= self.mean <= self.published.latest
-
-
-def reached(band: Band) -> list[Reached]:
-    """When each seed of a band of test accuracy generalised."""
-    found = []
-    for values in band.seeds.values():
-        steps = band.steps[~np.isnan(values)]
-        step = first_at_least(band.steps, values, GENERALISED)
-        earlier = steps[steps < step] if step is not None else steps
-        found.append(Reached(step, int(earlier[-1]) if len(earlier) else 0))
-    return found
+        return statistics.median(self.steps) if self.steps else math.inf
 
 
 def compare(
-    group: PublishedGroup, accuracy: Band, loss: Band | None, known: Published, groups: int
+    group: PublishedGroup, ours: Mapping[str, Seeds], exact: bool, known: Published, groups: int
 ) -> Comparison:
     """Our runs of a group beside the published ones.
 
     Args:
-        accuracy, loss: bands of test accuracy and test loss, with values by seed.
+        ours: by metric; with an exact start, of the published seeds only.
         groups: how many groups are compared at once.
     """
-    seeds = reached(accuracy)
-    before = sum(r.step is not None and r.step < group.earliest for r in seeds)
-    after = sum(r.after >= group.latest for r in seeds)
-    unknown = sum(r.step is None and r.after < group.latest for r in seeds)
-    n, m = known.seeds, len(seeds)
-    p: float | None = precedence_p(n, m, max(before, after))
-    if unknown:
-        p, verdict = None, UNDECIDED
-        reason = f"{unknown} of {m} ended before the last published seed, not generalised"
-    elif groups * precedence_p(n, m, m) >= LEVEL:
-        verdict, reason = UNDECIDED, f"{m} seeds are too few for this test"
-    else:
-        verdict = INCOMPATIBLE if p is not None and groups * p < LEVEL else COMPATIBLE
-        reason = f"{before} of {m} before the first published seed, {after} after the last"
-    crossing = first_at_most(loss.steps, loss.mean, LOSS) if loss is not None else None
-    return Comparison(
-        group,
-        seeds,
-        accuracy.crossing(GENERALISED),
-        crossing,
-        before,
-        after,
-        p,
-        verdict,
-        reason,
+    curves = {metric: seeds.curves for metric, seeds in ours.items()}
+    shared = [metric for metric in LOSSES if metric in curves and metric in group.curves]
+    agreed = tuple(
+        agreement
+        for metric in shared
+        if exact
+        for agreement in agreements(metric, curves[metric], group.curves[metric])
     )
+    milestones = {BY_ACCURACY: group.accuracy, BY_LOSS: group.loss}
+    by = {
+        criterion: tuple(reached(criterion, curves[criterion.metric], steps, known.length))
+        for criterion, steps in milestones.items()
+        if criterion.metric in curves
+    }
+    criterion = BY_ACCURACY if by.get(BY_ACCURACY) else BY_LOSS
+    steps = seed_steps(criterion, ours[criterion.metric]) if criterion in by else []
+    result, reason = _replay(agreed, by.get(criterion, ()))
+    test = None
+    if result != REPLAYED:
+        first, last = (milestones[criterion].get(which) for which in ("first", "last"))
+        test = precedence(
+            steps, first, last, length=known.length, seeds=len(known.seeds), groups=groups
+        )
+        outcome = {COMPATIBLE: REPRODUCED, INCOMPATIBLE: NOT_REPRODUCED}
+        result = result or outcome.get(test.result, UNDECIDED)
+        reason = "; ".join(filter(None, (reason, test.reason)))
+    return Comparison(
+        published=group,
+        runs=max((len(seeds.values) for seeds in ours.values()), default=0),
+        exact=exact,
+        steps=tuple(step for step, _ in steps),
+        agreements=agreed,
+        accuracy=by.get(BY_ACCURACY, ()),
+        loss=by.get(BY_LOSS, ()),
+        compressed={
+            metric: (compression_epoch(curves[metric].steps, curves[metric].mean), step)
+            for metric, step in group.compressed.items()
+            if metric in curves
+        },
+        test=test,
+        result=result,
+        reason=reason,
+    )
+
+
+def _replay(agreed: Sequence[Agreement], generalised: Sequence[Reached]) -> tuple[str, str]:
+    """The result as far as a replay tells, "" if it leaves that to the test; and why."""
+    if not agreed:
+        return "", ""
+    upto, parted = _upto(agreed), _parted(agreed)
+    apart = f", parts at {parted.parted:,} ({_where(parted)})" if parted else ""
+    if upto < LEAST:
+        return "", f"the same start, but {apart[2:] or f'compared to step {upto} only'}"
+    near = [step.near for step in generalised]
+    if False in near:
+        return "", f"follows to step {upto:,}{apart}, then generalises elsewhere"
+    if True in near:
+        return REPLAYED, f"follows to step {upto:,}{apart}"
+    return UNDECIDED, f"follows to step {upto:,}{apart}; ours end before generalisation"
+
+
+def _upto(agreed: Sequence[Agreement]) -> int:
+    return min((agreement.upto for agreement in agreed), default=0)
+
+
+def _parted(agreed: Sequence[Agreement]) -> Agreement | None:
+    ended = [agreement for agreement in agreed if agreement.parted is not None]
+    return min(ended, key=lambda agreement: agreement.upto, default=None)
+
+
+def _where(parted: Agreement) -> str:
+    """The curve that parts, with both values."""
+    what = parted.metric.replace("/", " ")
+    return f"{parted.curve} {what}: {parted.ours:.5g}, published {parted.published:.5g}"
 
 
 def same_order(comparisons: Sequence[Comparison]) -> bool | None:
     """Whether groups whose published seeds do not overlap have their medians in that order.
 
     A description, not a test. Medians, since one seed that never generalises makes a mean
-    infinite. None if no two groups can be compared so.
+    infinite; groups of ours without a finite one are left out. None if no two groups can be
+    compared so.
     """
     pairs = [
         (first.median, second.median)
         for first, second in permutations(comparisons, 2)
-        if first.published.latest < second.published.earliest
-        and math.isfinite(min(first.median, second.median))
+        if _step(first, "last") < _step(second, "first")
+        and math.isfinite(first.median)
+        and math.isfinite(second.median)
     ]
     return all(first < second for first, second in pairs) if pairs else None
 
 
+def _step(comparison: Comparison, which: str) -> float:
+    """A published step of generalisation; nan, which is in no order, if it is not known."""
+    found = [step.published for step in comparison.generalised if step.which == which]
+    return found[0] if found else math.nan
+
+
 def overall(comparisons: Sequence[Comparison]) -> str:
-    """The verdict on all groups together, as one word and a reason."""
-    order = same_order(comparisons)
+    """The verdict on all groups together, as a sentence."""
+    named = {
+        result: [c.published.name for c in comparisons if c.result == result]
+        for result in (REPLAYED, REPRODUCED, NOT_REPRODUCED, UNDECIDED)
+    }
     count = len(comparisons)
-    wrong = [c.published.placement for c in comparisons if c.verdict == INCOMPATIBLE]
-    open_ = [c.published.placement for c in comparisons if c.verdict == UNDECIDED]
-    if wrong:
-        return f"Not reproduced: {', '.join(wrong)} not compatible with the published seeds."
-    if open_:
-        return f"Undecided: {', '.join(open_)} cannot be compared yet."
-    group = "the group is" if count == 1 else f"all {count} groups are"
-    ordered = ""
-    if order is not None:
-        ordered = ", and in the published order" if order else ", but in another order"
-    return f"Reproduced: {group} compatible with the published seeds{ordered}."
+    replayed = [c for c in comparisons if c.result == REPLAYED]
+    if len(replayed) == count:
+        who = f"all {count} groups" if count > 1 else replayed[0].published.name
+        return f"Replayed: {who}, {_extent(replayed)}."
+    parts = []
+    if named[NOT_REPRODUCED]:
+        names = ", ".join(named[NOT_REPRODUCED])
+        parts.append(f"Not reproduced: {names} not compatible with the published seeds.")
+    if named[UNDECIDED]:
+        parts.append(f"Undecided: {', '.join(named[UNDECIDED])} cannot be compared yet.")
+    if named[REPRODUCED]:
+        names = ", ".join(named[REPRODUCED])
+        if len(named[REPRODUCED]) == count > 1:
+            names = f"all {count} groups"
+        parts.append(
+            f"Reproduced: {names} compatible with the published seeds{_order(comparisons)}."
+        )
+    if replayed:
+        names = ", ".join(named[REPLAYED])
+        parts.append(f"Replayed: {names}, {_extent(replayed)}.")
+    return " ".join(parts)
+
+
+def _order(comparisons: Sequence[Comparison]) -> str:
+    order = same_order(comparisons)
+    if order is None:
+        return ""
+    return ", and in the published order" if order else ", but in another order"
+
+
+def _extent(replayed: Sequence[Comparison]) -> str:
+    """To which step groups follow the published curves, and how near they generalise."""
+    steps = sorted({comparison.upto for comparison in replayed})
+    to = f"step {steps[0]:,}" if len(steps) == 1 else f"steps {steps[0]:,} to {steps[-1]:,}"
+    known = [step.off for c in replayed for step in c.generalised if step.off is not None]
+    off = max(map(abs, known), default=0)
+    near = (
+        f"generalisation within {off:.1%} of the published steps"
+        if known
+        else ("as there without generalisation")
+    )
+    return f"the published curves up to {to}, {near}"

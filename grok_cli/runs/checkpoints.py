@@ -12,10 +12,10 @@ from torch import Tensor
 
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
+from grok_cli.core.fields import explain
 from grok_cli.core.model import Transformer
 from grok_cli.errors import GrokError
 from grok_cli.runs.files import write_atomically
-from grok_cli.runs.settings import explain
 
 
 class CheckpointError(GrokError):
@@ -73,7 +73,9 @@ def load_snapshot(path: Path) -> Snapshot:
     try:
         config = Config.recorded(content["config"])
     except ValidationError as error:
-        raise CheckpointError(f"{path}: its configuration is not valid: {explain(error)}") from None
+        raise CheckpointError(
+            f"{path}: its configuration is not valid: {explain(error, Config)}"
+        ) from None
     if not isinstance(content["step"], int) or not isinstance(content["weights"], dict):
         raise CheckpointError(f"{path}: damaged: its step is no number, or its weights no weights")
     return Snapshot(path, content["step"], config, content["weights"])

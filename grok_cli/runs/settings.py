@@ -12,15 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from grok_cli.core.config import KEYS, SECTIONS, Config, present_spelling
+from grok_cli.core.fields import SettingsError as SettingsError  # for all who deal with settings
+from grok_cli.core.fields import checked
 from grok_cli.diagnostics.registry import DIAGNOSTICS
-from grok_cli.errors import UsageError
-
-
-class SettingsError(UsageError):
-    """Settings that cannot be used; the message is meant for the user."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -129,43 +125,10 @@ def build_config(flat: Mapping[str, Any], source: str | Mapping[str, str] = "set
     Raises:
         SettingsError: a value of the wrong type or range, or an impossible combination.
     """
-    nested: dict[str, dict[str, Any]] = {}
-    for key, value in flat.items():
-        section, _, name = present_spelling(key).partition(".")
-        nested.setdefault(section, {})[name] = value
-        # pydantic would take true for 1
-        if isinstance(value, bool) and SECTIONS[section].model_fields[name].annotation is not bool:
-            raise SettingsError(_located(f"{key}: expected a value, not a boolean", source))
-    try:
-        config = Config.model_validate(nested)
-    except ValidationError as error:
-        raise SettingsError(_located(explain(error), source)) from None
+    present = {present_spelling(key): value for key, value in flat.items()}
+    config = checked(Config, present, source)
     DIAGNOSTICS.check(config.measure.diagnostics)
     return config
-
-
-def _located(message: str, source: str | Mapping[str, str]) -> str:
-    """The message behind where its key, or else any, was set."""
-    if not isinstance(source, str):
-        key = next((key for key in source if message.startswith(f"{key}:")), "")
-        source = source.get(key) or " and ".join(dict.fromkeys(source.values())) or "settings"
-    return f"{source}: {message}"
-
-
-def explain(error: ValidationError) -> str:
-    """The first problem of a validation error in a line: key, what was expected, what was found."""
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    if len(problem["loc"]) < 2:  # a combination; its message names the key
-        return message
-    message = message.removeprefix("Input should be ").removeprefix("expected ")
-    text = f"{key}: expected {message}, found {problem['input']!r}"
-    if problem["type"] == "value_error" and isinstance(problem["input"], str):
-        known = re.sub(r"^one of ", "", message).split(", ")
-        nearest = difflib.get_close_matches(problem["input"], known, n=1)
-        text += f"; did you mean {nearest[0]}?" if nearest else ""
-    return text
 
 
 def layered(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from grok_cli.errors import UsageError
 from grok_cli.executors.local import LocalExecutor, LocalOptions
 from grok_cli.executors.ray.options import RayOptions
-from grok_cli.executors.registry import KINDS, build_options, make_executor
+from grok_cli.executors.registry import EXECUTORS, build_options
 from grok_cli.executors.slurm.options import SlurmOptions, slurm_minutes
 from grok_cli.sweeps.spec import read_spec
 
@@ -104,20 +104,20 @@ def test_options_cannot_be_changed() -> None:
 
 
 def test_every_option_is_explained() -> None:
-    for model in KINDS.values():
+    for model in EXECUTORS.values():
         for name, field in model.model_fields.items():
             assert name == "kind" or (field.description or "").endswith(".")
 
 
 def test_local_executor_shares_the_cores_by_all_runs(tmp_path: Path) -> None:
-    executor = make_executor(LocalOptions(jobs=3), tmp_path, 12, 1)
+    executor = LocalOptions(jobs=3).make(tmp_path, 12, 1)
     assert isinstance(executor, LocalExecutor)
     assert (executor.workers, executor.threads) == (3, 1)
 
 
 def test_threads_of_a_cluster_run_are_its_cpus(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="as many threads as CPUs; give --cpus alone"):
-        make_executor(SlurmOptions(cpus=2), tmp_path, 1, 4)
+        SlurmOptions(cpus=2).make(tmp_path, 1, 4)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_missing_extra_is_named_with_the_command(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
-        make_executor(options, tmp_path, 1, None)
+        options.make(tmp_path, 1, None)
     assert f"pip install 'grok-cli[{options.kind}]'" in str(caught.value)
     assert f"pipx inject grok-cli {module}" in str(caught.value)
 

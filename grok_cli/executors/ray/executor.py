@@ -168,6 +168,11 @@ class RayExecutor:
         return "" if self._options.nodes_may_join else too_large(self._needs)
 
 
+def make(options: RayOptions, directory: Path, runs: int, threads: int | None) -> RayExecutor:
+    """The executor of a sweep."""
+    return RayExecutor(options)
+
+
 def _ready(references: list[Any], seconds: float) -> list[Any]:
     """Those of Ray's references whose answers are there, after so many seconds at most."""
     if not references:

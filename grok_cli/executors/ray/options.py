@@ -10,6 +10,13 @@ from grok_cli.executors.options import ClusterOptions
 class RayOptions(ClusterOptions):
     """Tasks of a Ray cluster."""
 
+    maker = "grok_cli.executors.ray.executor:make"
+    needs = ("ray", "ray")
+    flags = {  # noqa: RUF012 -- a ClassVar of the base class
+        **{"--cpus": "cpus", "--gpus": "gpus", "--memory": "memory", "--address": "address"},
+        **{"--storage": "storage", "--lost-retries": "lost_retries"},
+    }
+
     kind: Literal["ray"] = "ray"
     address: str | None = Field(
         None,

@@ -299,3 +299,8 @@ class SlurmExecutor:
         cancel(sorted({task.id for task in tasks if task.live()} - running))
         cancel(sorted(running), signal="TERM")
         self._queue = Queue.read()
+
+
+def make(options: SlurmOptions, directory: Path, runs: int, threads: int | None) -> SlurmExecutor:
+    """The executor of a sweep."""
+    return SlurmExecutor(options, directory)

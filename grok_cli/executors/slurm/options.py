@@ -22,6 +22,15 @@ OWN_SBATCH_OPTIONS = (
 class SlurmOptions(ClusterOptions):
     """Job arrays of a Slurm cluster."""
 
+    maker = "grok_cli.executors.slurm.executor:make"
+    needs = ("submitit", "slurm")
+    queued = True
+    flags = {  # noqa: RUF012 -- a ClassVar of the base class
+        **{"--cpus": "cpus", "--gpus": "gpus", "--memory": "memory", "--partition": "partition"},
+        **{"--account": "account", "--time": "time", "--runs-per-job": "runs_per_job"},
+        **{"--slurm-option": "options"},
+    }
+
     kind: Literal["slurm"] = "slurm"
     gpus: int = Field(0, ge=0, description="GPUs of a run.")
     partition: str | None = Field(None, description="Partition, or several: a,b.")
