@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from grok_cli.cli.measure import watched, write_records
+from grok_cli.cli.measure import WhereOption, watched, within, write_records
 from grok_cli.cli.output import Column, escape, print_json, print_table
 from grok_cli.core.config import ModelConfig
 from grok_cli.core.placement import PLACEMENTS
@@ -32,6 +32,7 @@ def measure_entropy(
         list[str],
         typer.Argument(metavar="PATH...", help="Snapshots, run directories, or globs of them."),
     ],
+    where: WhereOption = None,
     rows: Annotated[Rows, typer.Option(help="Pairs to average over.")] = Rows.all,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write the values to a CSV file.")
@@ -54,7 +55,7 @@ def measure_entropy(
         from grok_cli.figures.matplotlib import check_ending
 
         check_ending(plot)
-    files = find_snapshots(paths)
+    files = within(find_snapshots(paths), where or [])
     measured = list(watched(_measure(files, rows), len(files)))
     records = [_record(one, rows) for one in measured]
     if csv is not None:

@@ -1,6 +1,7 @@
 """`grok measure`: any diagnostic, from snapshots."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -9,16 +10,26 @@ from rich.console import Console
 from rich.text import Text
 
 from grok_cli.cli.output import Column, escape, print_json, print_table
-from grok_cli.cli.selection import split_lists
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
-from grok_cli.runs.directory import find_snapshots
+from grok_cli.runs.directory import find_snapshots, run_of_snapshot
+from grok_cli.runs.settings import flat_settings
 
 if TYPE_CHECKING:
     from grok_cli.runs.measuring import Measurement
 
 One = TypeVar("One")
 STEP_WIDTH = 12  # of a column in the table
+LOG_SECONDS = 10.0
+
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="KEY=VALUE,...",
+        help="Only runs with these settings, e.g. ln_type=pre (repeatable).",
+    ),
+]
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -42,6 +53,7 @@ def measure(
         ),
     ] = None,
     earlier_names: Annotated[list[str] | None, typer.Option("--metrics", hidden=True)] = None,
+    where: WhereOption = None,
     list_all: Annotated[
         bool, typer.Option("--list", help="Explain the diagnostics and exit.")
     ] = False,
@@ -66,7 +78,7 @@ def measure(
     if not paths:
         raise UsageError("PATH: expected snapshots or run directories; `grok runs` lists runs")
     DIAGNOSTICS.check(wanted)
-    files = find_snapshots(paths)
+    files = within(find_snapshots(paths), where or [])
 
     from grok_cli.runs.measuring import measure_snapshots
 
@@ -80,12 +92,53 @@ def measure(
         _print(measured)
 
 
-def watched(measured: "Iterable[Measurement]", total: int) -> "Iterable[Measurement]":
-    """The same, with a bar on stderr while they are computed."""
+def split_lists(texts: Iterable[str]) -> list[str]:
+    """What was typed as a comma list, as a repeated option, or both; each name once."""
+    names = (name.strip() for text in texts for name in text.split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def watched(measured: "Iterable[Measurement]", total: int) -> "Iterator[Measurement]":
+    """The same, with a bar on stderr while they are computed, or now and then a line where a bar
+    cannot be drawn."""
     from rich.progress import track
 
     console = Console(stderr=True)
-    return track(measured, "measuring", total, transient=True, console=console)
+    if console.is_terminal and not console.is_dumb_terminal:
+        yield from track(measured, "measuring", total, transient=True, console=console)
+        return
+    said = time.monotonic()
+    for count, one in enumerate(measured, 1):
+        if time.monotonic() - said > LOG_SECONDS:
+            said = time.monotonic()
+            typer.echo(f"measured {count} of {total} snapshots", err=True)
+        yield one
+
+
+def within(files: Iterable[Path], where: Sequence[str]) -> list[Path]:
+    """The snapshots of runs that all expressions (`--where`) ask for.
+
+    Raises:
+        UsageError: an expression has another form or no setting of that name, or there is none.
+    """
+    if not where:
+        return list(files)
+    from grok_cli.results.where import parse_where
+
+    wanted = parse_where(where)
+    chosen: dict[Path, bool] = {}
+    kept = []
+    for file in files:
+        run = run_of_snapshot(file)
+        if run is None:
+            raise UsageError(f"--where: {file} belongs to no run, whose settings could be asked")
+        if run.path not in chosen:
+            chosen[run.path] = wanted(flat_settings(run.config()), run.summary())
+        if chosen[run.path]:
+            kept.append(file)
+    if not kept:
+        raise UsageError(f"--where {' --where '.join(where)}: no run there has these settings")
+    return kept
 
 
 def write_records(file: Path, records: Sequence[dict[str, Any]]) -> None:

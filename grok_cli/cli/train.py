@@ -65,7 +65,7 @@ def train(
 
     from grok_cli.runs.launch import train_run
 
-    outcome = train_run(run, config, _watcher(run, quiet or as_json), should_stop)
+    outcome = train_run(run, config, watcher(run, quiet or as_json), should_stop)
     _report(run, quiet, as_json)
     if outcome.status == "diverged":
         raise GrokError(f"{run.path} diverged: {outcome.message}")
@@ -96,14 +96,16 @@ def resumed_config(run: RunDir, typed: Typed) -> Config:
     return config
 
 
-def _watcher(run: RunDir, quiet: bool) -> Any:
+def watcher(run: RunDir, quiet: bool) -> Any:
+    """What shows the run while it trains: a live view where the terminal can draw, or lines."""
     from grok_cli.cli.watch import LiveView, LogLines
     from grok_cli.core.training import Recorder
 
     console = Console(stderr=True)
     if quiet:
         return Recorder()
-    return LiveView(console, run.path.name) if console.is_terminal else LogLines(console)
+    can_draw = console.is_terminal and not console.is_dumb_terminal
+    return LiveView(console, run.path.name) if can_draw else LogLines(console)
 
 
 def _terminate_at_eof() -> None:

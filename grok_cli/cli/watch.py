@@ -1,16 +1,18 @@
 """Shows a run while it trains: a live view on a terminal, log lines elsewhere. Both on stderr."""
 
+import math
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from grok_cli.cli.output import escape
 from grok_cli.core.training import Outcome, Recorder, Row, Trainer
 
 PHASE_STYLE = {
@@ -22,7 +24,8 @@ PHASE_STYLE = {
 }
 LOG_SECONDS = 10.0
 CURVE_ROWS = 3
-LABEL_WIDTH = 14
+LABEL_WIDTH, SCALE_WIDTH = 14, 5
+NARROWEST_CURVE = 10
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
@@ -91,7 +94,7 @@ class LogLines(Watcher):
 
 
 class LiveView(Watcher):
-    """Progress, speed, phase, losses, and both accuracies (0 to 1) over the steps so far."""
+    """Progress, speed, phase, accuracies, and both losses (log scale) over the steps so far."""
 
     def __init__(self, console: Console, title: str) -> None:
         self.console, self.title = console, title
@@ -106,36 +109,58 @@ class LiveView(Watcher):
         super().rows(rows)
         for row in rows:
             for split, curve in self.curves.items():
-                if f"{split}/accuracy" in row:
-                    curve.append((row["step"], row[f"{split}/accuracy"]))
+                loss = row.get(f"{split}/loss")
+                if loss is not None and 0 < loss < math.inf:
+                    curve.append((row["step"], math.log10(loss)))
 
     def finish(self, trainer: Trainer, outcome: Outcome) -> None:
         self.live.stop()
 
     def _render(self) -> Panel:
         step, phase = self.trainer.step, self.trainer.phases.now
-        head = Table.grid(expand=True)
-        head.add_column(ratio=1)
-        head.add_column(justify="right")
-        head.add_row(
-            Text.assemble(f"step {step} of {self.steps}  ", (phase, PHASE_STYLE[phase])),
-            f"{self.speed():.1f} steps/s, {self.time_left()} left",
-        )
-        bar = Table.grid(expand=True)
+        where = Text.assemble(f"step {step} of {self.steps}  ", (phase, PHASE_STYLE[phase]))
+        pace = Text(f"{self.speed():.1f} steps/s, {self.time_left()} left", "dim", no_wrap=True)
+        inside = self.console.width - 4
+        parts: list[RenderableType] = [where, pace]
+        if inside >= where.cell_len + pace.cell_len + 2:
+            head = Table.grid(expand=True)
+            head.add_column(ratio=1)
+            head.add_column(justify="right")
+            head.add_row(where, pace)
+            parts = [head]
+        bar = Table.grid(expand=True)  # which ends the bar's line
         bar.add_row(ProgressBar(total=self.steps, completed=step))
-        width = max(self.console.width - LABEL_WIDTH - 5, 10)
-        splits = Table.grid(padding=(0, 1))
+        parts.append(bar)
+        parts.append(self._losses(step, inside))
+        return Panel(Group(*parts), title=Text(escape(self.title)), border_style="dim")
+
+    def _losses(self, step: int, width: int) -> Table:
+        """Each split's loss and accuracy, and beside them, where there is room, the loss so far
+        on one log scale, whose ends stand on the right."""
+        room = width - LABEL_WIDTH - SCALE_WIDTH - 2
+        low, high = log_range([y for curve in self.curves.values() for _, y in curve])
+        table = Table.grid(padding=(0, 1))
         for split, style in (("train", "yellow"), ("test", "green")):
-            label = Text(f"{split}\nloss {self.metric(f'{split}/loss')}\n")
-            label.append(f"acc {self.metric(f'{split}/accuracy')}", style=style)
-            curve = block_curve(resample(self.curves[split], step, width))
-            splits.add_row(label, Text(curve, style=style))
-        splits.columns[0].width = LABEL_WIDTH
-        return Panel(
-            Group(head, bar, splits),
-            title=Text(self.title),
-            border_style="dim",
-        )
+            label = Text.assemble(
+                (f"{split} loss\n", style),
+                f"{self.metric(f'{split}/loss')}\nacc {self.metric(f'{split}/accuracy')}",
+            )
+            if room < NARROWEST_CURVE:
+                table.add_row(label)
+                continue
+            heights = [(y - low) / (high - low) for y in resample(self.curves[split], step, room)]
+            scale = Text(f"1e{high:+d}\n\n1e{low:+d}", style="dim")
+            table.add_row(label, Text(block_curve(heights), style=style), scale)
+        table.columns[0].min_width = LABEL_WIDTH
+        return table
+
+
+def log_range(values: Sequence[float]) -> tuple[int, int]:
+    """The whole powers of ten that hold the values (log10), one apart at least."""
+    if not values:
+        return -1, 0
+    low, high = math.floor(min(values)), math.ceil(max(values))
+    return low, max(high, low + 1)
 
 
 def resample(curve: list[tuple[float, float]], steps: int, width: int) -> list[float]:
