@@ -21,7 +21,7 @@ from grok_cli.cli import (
     sweep,
     train,
 )
-from grok_cli.cli.switches import Command, Group
+from grok_cli.cli.help import Command, Group, examples
 
 
 class Commands(Group):
@@ -79,7 +79,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "bench": bench.bench,
 }
 for name, command in COMMANDS.items():
-    app.command(name, help=_help(command))(command)
+    app.command(name, help=_help(command), epilog=examples(name))(command)
 app.add_typer(studies.app, name="studies")
 app.add_typer(config.app, name="config")
 for each in (app, studies.app, config.app):

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from grok_cli.cli import completion
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.output import print_json
 from grok_cli.core.config import Config
@@ -38,7 +39,14 @@ def schema() -> None:
 
 @app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="A settings file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.yaml",
+            help="A settings file.",
+            autocompletion=completion.yaml_files,
+        ),
+    ],
 ) -> None:
     """Check a settings file: exit code 0 if a run could be made of it, 2 with the reason if not."""
     config = load_config(file)

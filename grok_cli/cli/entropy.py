@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from grok_cli.cli import completion
 from grok_cli.cli.measure import WhereOption, watched, within, write_records
 from grok_cli.cli.output import Column, escape, print_json, print_table
 from grok_cli.core.config import ModelConfig
@@ -30,7 +31,11 @@ class Rows(str, Enum):
 def measure_entropy(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Snapshots, run directories, or globs of them."),
+        typer.Argument(
+            metavar="PATH...",
+            help="Snapshots, run directories, or globs of them.",
+            autocompletion=completion.run_directories,
+        ),
     ],
     where: WhereOption = None,
     rows: Annotated[Rows, typer.Option(help="Pairs to average over.")] = Rows.all,

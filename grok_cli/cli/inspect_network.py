@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from grok_cli.cli import completion
 from grok_cli.cli.output import escape, print_json
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.tasks import TASKS
@@ -23,7 +24,12 @@ MOST_KEYS = 8
 BAR_WIDTH = 40
 
 SnapshotArgument = Annotated[
-    Path, typer.Argument(metavar="SNAPSHOT", help="A snapshot, or a run (its last snapshot).")
+    Path,
+    typer.Argument(
+        metavar="SNAPSHOT",
+        help="A snapshot, or a run (its last snapshot).",
+        autocompletion=completion.run_directories,
+    ),
 ]
 
 

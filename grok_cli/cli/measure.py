@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from grok_cli.cli.output import Column, escape, print_json, print_table
+from grok_cli.cli import completion
+from grok_cli.cli.options import listed
+from grok_cli.cli.output import Column, escape, print_json, print_table, write_csv
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import find_snapshots, run_of_snapshot
@@ -28,19 +30,19 @@ WhereOption = Annotated[
         "--where",
         metavar="KEY=VALUE,...",
         help="Only runs with these settings, e.g. ln_type=pre (repeatable).",
+        autocompletion=completion.assignments,
     ),
 ]
-
-
-def _complete(incomplete: str) -> list[str]:
-    done, comma, last = incomplete.rpartition(",")
-    return [f"{done}{comma}{name}" for name in DIAGNOSTICS if name.startswith(last)]
 
 
 def measure(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH...", help="Snapshots, run directories, or globs of them."),
+        typer.Argument(
+            metavar="PATH...",
+            help="Snapshots, run directories, or globs of them.",
+            autocompletion=completion.run_directories,
+        ),
     ] = None,
     names: Annotated[
         list[str] | None,
@@ -49,7 +51,7 @@ def measure(
             "-m",
             metavar="NAME,...",
             help="Diagnostics to compute (repeatable); --list explains them.",
-            autocompletion=_complete,
+            autocompletion=completion.diagnostics,
         ),
     ] = None,
     earlier_names: Annotated[list[str] | None, typer.Option("--metrics", hidden=True)] = None,
@@ -67,7 +69,7 @@ def measure(
     The values of a run's snapshots are also kept in its measured.csv, which export-csv and the
     figures read along with metrics.csv.
     """
-    wanted = split_lists([*(names or []), *(earlier_names or [])])
+    wanted = listed([*(names or []), *(earlier_names or [])])
     if list_all:
         if paths or wanted or as_json or csv:
             raise UsageError("--list: explains all diagnostics; leave the rest out")
@@ -90,12 +92,6 @@ def measure(
         print_json(records)
     else:
         _print(measured)
-
-
-def split_lists(texts: Iterable[str]) -> list[str]:
-    """What was typed as a comma list, as a repeated option, or both; each name once."""
-    names = (name.strip() for text in texts for name in text.split(","))
-    return list(dict.fromkeys(name for name in names if name))
 
 
 def watched(measured: "Iterable[Measurement]", total: int) -> "Iterator[Measurement]":
@@ -143,8 +139,6 @@ def within(files: Iterable[Path], where: Sequence[str]) -> list[Path]:
 
 def write_records(file: Path, records: Sequence[dict[str, Any]]) -> None:
     """Write a CSV file with a row a record and a column for every key in any of them."""
-    from grok_cli.cli.output import write_csv
-
     keys = dict.fromkeys(key for record in records for key in record)
     write_csv(file, [Column(key, is_name=key in ("run", "snapshot")) for key in keys], records)
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from grok_cli.cli import completion
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.output import print_json
 from grok_cli.cli.signals import stop_on_signals
@@ -35,7 +36,11 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="RUN_DIR", help="Go on with this run instead of starting one."),
+        typer.Option(
+            metavar="RUN_DIR",
+            help="Go on with this run instead of starting one.",
+            autocompletion=completion.run_directories,
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the path only.")] = False,
     as_json: Annotated[

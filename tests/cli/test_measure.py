@@ -10,7 +10,7 @@ import pandas
 import pytest
 import torch
 
-from grok_cli.cli.measure import split_lists, thin_out
+from grok_cli.cli.measure import thin_out
 from grok_cli.core.initial import initial_model
 from grok_cli.diagnostics.findings import find
 from grok_cli.diagnostics.measures.attention import measure_layers
@@ -100,10 +100,6 @@ def test_distance_without_the_initial_model_is_refused(plain: RunDir, tmp_path: 
 def test_thinned_out_values_keep_first_and_last() -> None:
     assert thin_out(range(10), 4) == [0, 3, 6, 9]
     assert thin_out(range(10), 10) == range(10)
-
-
-def test_lists_are_typed_with_commas_or_again() -> None:
-    assert split_lists(["rank, ntk", "norms", "rank"]) == ["rank", "ntk", "norms"]
 
 
 def test_measure_takes_lists_either_way(typed: Grok, plain: RunDir, tmp_path: Path) -> None:
@@ -259,3 +255,19 @@ def test_measure_entropy_writes_nothing_into_the_run(typed: Grok, plain: RunDir)
     assert typed("measure-entropy", str(plain.path)).returncode == 0
     after = plain.measured_file.read_bytes() if plain.measured_file.exists() else None
     assert before == after
+
+
+def test_where_chooses_the_runs_that_are_measured(
+    typed: Grok, plain: RunDir, tmp_path: Path
+) -> None:
+    other = trained(tmp_path / "other", train__seed=7, train__steps=1)
+    paths = [str(plain.path), str(other.path)]
+    chosen = typed("measure-entropy", *paths, "--where", "seed=7", "--json")
+    assert {record["seed"] for record in json.loads(chosen.stdout)} == {7}
+    chosen = typed("measure", *paths, "-m", "margin", "--where", "train.seed!=7", "--json")
+    assert str(other.path) not in chosen.stdout
+    wrong = {"seed=8": "no run there", "ln_tpe=7": "no such setting", "x": "KEY="}
+    for text, message in wrong.items():
+        refused = typed("measure", *paths, "-m", "margin", "--where", text)
+        assert refused.returncode == 2
+        assert message in refused.stderr
