@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 from grok_cli.cli import completion
-from grok_cli.cli.measure import WhereOption, watched, within, write_records
+from grok_cli.cli.measure import watched, within, write_records
 from grok_cli.cli.output import Column, escape, print_json, print_table
+from grok_cli.cli.selection import Where
 from grok_cli.core.config import ModelConfig
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.runs.directory import find_snapshots
@@ -37,7 +38,7 @@ def measure_entropy(
             autocompletion=completion.run_directories,
         ),
     ],
-    where: WhereOption = None,
+    where: Where = None,
     rows: Annotated[Rows, typer.Option(help="Pairs to average over.")] = Rows.all,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write the values to a CSV file.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape as plain
 
+from grok_cli.cli.options import listed
 from grok_cli.cli.output import escape
 from grok_cli.cli.selection import (
     Everything,
@@ -16,7 +17,6 @@ from grok_cli.cli.selection import (
     refuse_empty,
     say_left_out,
     say_problems,
-    split_lists,
 )
 from grok_cli.errors import GrokError, UsageError, cause
 
@@ -75,7 +75,7 @@ def export_csv(
     if include not in (None, "finished", "all"):
         raise UsageError(f"--include {include}: expected finished or all; --all says the same")
     everything = everything or include == "all"
-    results = _results(source, split_lists(group_by), where or [], everything)
+    results = _results(source, listed(group_by), where or [], everything)
     say_problems(results.problems)
     say_left_out(results, included=everything)
     refuse_empty(results, where)
@@ -85,7 +85,7 @@ def export_csv(
         if summary:
             typer.echo(export.write_summary(results, out))
         if long or not summary:
-            metrics = export.chosen_metrics(results, split_lists(metric))
+            metrics = export.chosen_metrics(results, listed(metric))
             if long:
                 typer.echo(export.write_long(results, metrics, out))
             else:

@@ -12,6 +12,7 @@ from rich.text import Text
 from grok_cli.cli import completion
 from grok_cli.cli.options import listed
 from grok_cli.cli.output import Column, escape, print_json, print_table, write_csv
+from grok_cli.cli.selection import Where
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import find_snapshots, run_of_snapshot
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 One = TypeVar("One")
 STEP_WIDTH = 12  # of a column in the table
 LOG_SECONDS = 10.0
-
-WhereOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--where",
-        metavar="KEY=VALUE,...",
-        help="Only runs with these settings, e.g. ln_type=pre (repeatable).",
-        autocompletion=completion.assignments,
-    ),
-]
 
 
 def measure(
@@ -55,7 +46,7 @@ def measure(
         ),
     ] = None,
     earlier_names: Annotated[list[str] | None, typer.Option("--metrics", hidden=True)] = None,
-    where: WhereOption = None,
+    where: Where = None,
     list_all: Annotated[
         bool, typer.Option("--list", help="Explain the diagnostics and exit.")
     ] = False,

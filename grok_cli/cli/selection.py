@@ -1,12 +1,13 @@
 """Options that choose runs, and what commands on many runs have in common."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape as plain
 
+from grok_cli.cli import completion
 from grok_cli.cli.output import escape
 from grok_cli.errors import GrokError, UsageError
 
@@ -20,6 +21,7 @@ Where = Annotated[
         metavar="KEY=VALUE",
         help="Only runs with this setting or status, e.g. ln_type=pre,off or status=finished "
         "(repeatable).",
+        autocompletion=completion.assignments,
     ),
 ]
 GroupBy = Annotated[
@@ -28,17 +30,12 @@ GroupBy = Annotated[
         "--group-by",
         metavar="KEY",
         help=plain("Settings that name a group. [default: all that vary, but not seeds]"),
+        autocompletion=completion.settings_keys,
     ),
 ]
 Everything = Annotated[
     bool, typer.Option("--all", help="Also runs that diverged or are not finished.")
 ]
-
-
-def split_lists(texts: Iterable[str] | None) -> list[str]:
-    """What was typed as a comma list, as a repeated option, or both; each name once."""
-    names = (name.strip() for text in texts or () for name in text.split(","))
-    return list(dict.fromkeys(name for name in names if name))
 
 
 def check_directory(directory: Path, hint: str = "expected runs of `grok train`") -> None:
