@@ -1,6 +1,8 @@
 """`grok sweep`: many runs, side by side, and what came out of them."""
 
-from dataclasses import replace
+import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,22 +10,20 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from grok_cli.cli import sweep_queue
 from grok_cli.cli.executor_options import TypedExecutor, with_executor_options
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.signals import stop_on_signals
-from grok_cli.cli.sweep_queue import ACTIONS, print_status, typed_command
-from grok_cli.cli.sweep_report import print_plan, report
+from grok_cli.cli.sweep_report import print_detached, print_plan, print_status, report
 from grok_cli.cli.sweep_view import SweepLog, SweepTable
 from grok_cli.errors import UsageError
 from grok_cli.executors.registry import EXECUTORS
 from grok_cli.executors.worker import INTERRUPTED
 from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import layer
-from grok_cli.sweeps.drive import Driver
-from grok_cli.sweeps.plan import plan_runs
+from grok_cli.sweeps import sweep as sweeps
 from grok_cli.sweeps.seeds import parse_seeds
 from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
+from grok_cli.sweeps.sweep import Sweep
 
 FOLLOWING = (
     "following the jobs: Ctrl-C has them save and leave the queue; --detach, or closing the "
@@ -63,6 +63,20 @@ def sweep(
             help=escape("Directory of the runs. [default: runs; of a sweep file: runs/NAME]")
         ),
     ] = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Take over runs trained below this directory (repeatable); those in the "
+            "directories beside --runs-dir are taken over anyway.",
+        ),
+    ] = None,
+    no_reuse: Annotated[
+        bool, typer.Option("--no-reuse", help="Train every run here, even if it is elsewhere.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, however much there is to do.")
+    ] = False,
     retries: Annotated[int, typer.Option(min=0, help="New attempts after a crash.")] = 1,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")
@@ -100,57 +114,113 @@ def sweep(
     spec, fixed, directory = _wanted(file, grid or [], typed)
     if seeds is not None and "train.seed" in spec.grid:
         raise UsageError("train.seed: given by a grid and by --seeds; leave one out")
-    directory = runs_dir or directory
-    runs = plan_runs(spec, fixed, parse_seeds(seeds) if seeds is not None else None, directory)
-    summaries = [planned.summary() for planned in runs]
-    options = executor.resolve(spec.executor, file or "sweep")
-    threads = fixed.get("run.threads")
-    given = zip((status, detach, cancel, dry_run), ACTIONS, strict=True)
-    actions = [flag for is_given, flag in given if is_given]
+    if no_reuse and reuse:
+        raise UsageError("--reuse and --no-reuse: choose one")
+    planned = sweeps.plan_sweep(
+        spec,
+        file,
+        runs_dir or directory,
+        executor.resolve(spec.executor, file or "sweep"),
+        fixed=fixed,
+        seeds=parse_seeds(seeds) if seeds is not None else None,
+        reuse=None if no_reuse else reuse or [],
+        beside=file is not None or runs_dir is not None,
+    )
+    given = zip(ACTIONS, (status, detach, cancel, dry_run), strict=True)
+    actions = [flag for flag, is_given in given if is_given]
     if len(actions) > 1:
         raise UsageError(f"{' and '.join(actions)}: choose one")
-    if (detach or cancel) and not options.queued:
+    if (detach or cancel) and not planned.options.queued:
         kinds = " or ".join(kind for kind, each in EXECUTORS.usable().items() if each.queued)
         raise UsageError(f"{actions[0]}: needs --executor {kinds}; runs elsewhere end with `grok`")
     if (detach or cancel) and (as_json or fail_fast):
         raise UsageError(f"{actions[0]}: --json and --fail-fast have no meaning with it")
-    if dry_run:
-        workers, _ = options.at_once(len(runs), threads) or (None, None)
-        print_plan(runs, summaries, directory, workers, as_json)
-        return
-    if status and not options.queued:
-        print_status(runs, summaries, None, as_json)
-        return
-    chosen: Any = options.make(directory, len(runs), threads)
-    if status:
-        print_status(runs, summaries, chosen, as_json)
-        return
-    if detach or cancel:
-        (sweep_queue.detach if detach else sweep_queue.cancel)(runs, chosen, directory)
-        return
+    if not yes and not (status or cancel or dry_run):
+        _ask(planned, seeds)
+    if actions:
+        ACTIONS[actions[0]](planned, as_json)
+    else:
+        _run(planned, as_json, retries, fail_fast)
+
+
+def _dry_run(sweep: Sweep, as_json: bool) -> None:
+    print_plan(sweep, sweeps.look_ahead(sweep, measure=True), as_json)
+
+
+def _status(sweep: Sweep, as_json: bool) -> None:
+    print_status(sweeps.where_runs_stand(sweep), as_json)
+
+
+def _detach(sweep: Sweep, as_json: bool) -> None:
+    queued, waiting = sweeps.leave_to_cluster(sweep, typed_command())
+    print_detached(sweep, queued, waiting, typed_command)
+
+
+def _cancel(sweep: Sweep, as_json: bool) -> None:
+    count = sweeps.take_out_of_queue(sweep)
+    typer.echo(f"{count} runs taken out of the queue; go on with: {typed_command()}", err=True)
+    typer.echo(sweep.directory)
+
+
+ACTIONS: dict[str, Callable[[Sweep, bool], None]] = {
+    "--status": _status,
+    "--detach": _detach,
+    "--cancel": _cancel,
+    "--dry-run": _dry_run,
+}
+
+
+def _run(sweep: Sweep, as_json: bool, retries: int, fail_fast: bool) -> None:
+    """Drive the runs to their end, measure what they lack, and print what came out."""
     console = Console(stderr=True)
-    if spec.question:
-        console.print(spec.question, highlight=False, markup=False)
-    if options.queued:
+    if sweep.spec.question:
+        console.print(sweep.spec.question, highlight=False, markup=False)
+    if sweep.options.queued:
         console.print(FOLLOWING, highlight=False, markup=False, soft_wrap=True)
     interrupted = stop_on_signals()
-    driver = Driver(
-        runs,
-        chosen,
-        SweepTable(console) if console.is_terminal else SweepLog(console),
+    live = console.is_terminal and not console.is_dumb_terminal
+    entries = sweeps.run_sweep(
+        sweep,
+        typed_command(),
+        SweepTable(console) if live else SweepLog(console),
         retries=retries,
         fail_fast=fail_fast,
         should_stop=interrupted,
     )
-    entries = driver.run()
-    report(entries, directory, as_json)
+    lacking = [] if interrupted() else sweeps.missing_measures(entries)
+    problems = sweeps.measure_missing(lacking, lambda line: typer.echo(line, err=True), interrupted)
+    report(entries, sweep.directory, as_json)
+    for problem in problems:
+        typer.echo(f"not measured: {problem}", err=True)
     if interrupted():
         typer.echo(f"interrupted; go on with the same command: {typed_command()}", err=True)
         raise typer.Exit(INTERRUPTED)
     if any(entry.state not in DONE for entry in entries):
         typer.echo("not all runs finished; the same command goes on with them", err=True)
-    if any(entry.state != "finished" for entry in entries):
+    if problems or any(entry.state != "finished" for entry in entries):
         raise typer.Exit(1)
+
+
+def _ask(sweep: Sweep, seeds: str | None) -> None:
+    """Ask about a sweep that is unusually large.
+
+    Raises:
+        UsageError: the answer is no, or there is no terminal to ask at.
+    """
+    why = sweeps.why_ask(sweep)
+    if why is None:
+        return
+    hint = ""
+    if seeds is not None and "," not in seeds:
+        hint = (
+            f" --seeds {seeds} means {seeds} seeds; the seed {seeds} alone: --seeds {seeds}, (one "
+            f"run of it: grok train --seed {seeds})."
+        )
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{why}.{hint} Is that meant? Then add --yes; --dry-run shows the runs")
+    typer.echo(f"{why}.{hint}", err=True)
+    if not typer.confirm("Start?", err=True):
+        raise UsageError("nothing was started")
 
 
 def _wanted(file: str | None, grid: list[str], typed: Typed) -> tuple[Spec, dict[str, Any], Path]:
@@ -164,5 +234,10 @@ def _wanted(file: str | None, grid: list[str], typed: Typed) -> tuple[Spec, dict
     if file is None:
         return Spec(grid=typed_grid) if typed_grid else PAPER, fixed, directory
     path = find_spec(file)
-    spec = read_spec(path)
-    return replace(spec, grid=spec.grid | typed_grid), fixed, directory / path.stem
+    return sweeps.with_grid(read_spec(path), typed_grid), fixed, directory / path.stem
+
+
+def typed_command(*more: str) -> str:
+    """The command that was typed, with other actions."""
+    kept = [argument for argument in sys.argv[1:] if argument not in ACTIONS]
+    return shlex.join(["grok", *kept, *more])

@@ -1,77 +1,106 @@
-"""What `grok sweep` prints: the plan of a dry run, and what came out of the runs."""
+"""What `grok sweep` prints: the plan of a dry run, where runs stand, and what came out of them."""
 
-import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from grok_cli.cli.output import Column, escape, print_json, print_table
 from grok_cli.executors.worker import last_lines
-from grok_cli.runs.directory import DONE, find_runs
+from grok_cli.results.phases import GroupPhases, group_phases
+from grok_cli.results.run import Run
+from grok_cli.results.table import Results
+from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import flat_settings
-from grok_cli.sweeps.drive import Entry
-from grok_cli.sweeps.plan import PlannedRun, measured_speed, steps_left
-from grok_cli.sweeps.summary import Group, summarise
+from grok_cli.sweeps.estimate import Forecast
+from grok_cli.sweeps.states import Entry
+from grok_cli.sweeps.sweep import Sweep
 
 LOG_LINES = 5  # of a failed run's log that are shown
+MOST_FAILURES = 5  # of the same reason that are named
+TERMS = (
+    "memorised: train accuracy >= 0.99 was reached; generalised: test accuracy >= 0.995 was. mean, "
+    "min, max: the step of that, over the runs that did (full batch: step = epoch)."
+)
 
 
-def print_plan(
-    runs: Sequence[PlannedRun],
-    summaries: Sequence[dict[str, Any]],
-    directory: Path,
-    workers: int | None,
-    as_json: bool,
-) -> None:
-    """Every run and its state; what is still to do, and how long that will take.
-
-    Args:
-        workers: runs at a time; None if that is not known, as on a cluster.
-    """
-    steps = sum(map(steps_left, runs, summaries))
-    speed = measured_speed(summaries) or measured_speed(
-        run.recorded_summary() for run in find_runs(directory)
-    )
-    left = sum(summary["status"] not in DONE for summary in summaries)
-    seconds = steps / (speed * min(workers or 1, max(left, 1))) if speed else None
+def print_plan(sweep: Sweep, ahead: Forecast, as_json: bool) -> None:
+    """Every run and its state; what is taken from where, what is still to do, and how long that
+    will take."""
+    summaries = sweep.summaries()
+    taken = [short(run.taken_from.path) if run.taken_from else None for run in sweep.runs]
     if as_json:
         rows = [
-            {"path": str(planned.run.path), "status": summary["status"]}
-            for planned, summary in zip(runs, summaries, strict=True)
+            {"path": str(planned.run.path), "status": summary["status"], "taken_from": place}
+            for planned, summary, place in zip(sweep.runs, summaries, taken, strict=True)
         ]
-        plan = {"runs": rows, "steps_left": steps, "workers": workers, "seconds": seconds}
-        typer.echo(json.dumps(plan, indent=2))
-        return
-    for planned, summary in zip(runs, summaries, strict=True):
-        status = summary["status"]
-        note = f"  (from step {summary['step']})" if status == "interrupted" else ""
-        note = "  (skipped)" if status in DONE else note
-        typer.echo(f"{status:<12} {planned.run.path}{note}")
-    done = sum(summary["status"] in DONE for summary in summaries)
-    at_a_time = f", {workers} at a time" if workers else ""
-    typer.echo(f"{len(runs)} runs, {done} done, {steps} steps to go{at_a_time}")
-    if seconds is not None:
-        one = "" if workers else ", one run after the other"
-        typer.echo(
-            f"about {timedelta(seconds=round(seconds))} at the speed of the finished runs{one}"
+        print_json(
+            {
+                "runs": rows,
+                "steps_left": ahead.steps,
+                "workers": ahead.workers,
+                "seconds": ahead.seconds,
+            }
         )
-    elif steps:
-        typer.echo("time unknown: no run is finished here yet; `grok bench` measures the speed")
+        return
+    for planned, summary, place in zip(sweep.runs, summaries, taken, strict=True):
+        status = summary["status"]
+        note = f"  (from step {summary.get('step', 0)})" if status == "interrupted" else ""
+        note = "  (skipped)" if status in DONE else note
+        note += f"  <- {place}" if place else ""
+        typer.echo(escape(f"{status:<12} {planned.run.path}{note}"))
+    for place, count in Counter(str(Path(path).parent) for path in taken if path).items():
+        typer.echo(escape(f"{count} taken from {place}"))
+    done = sum(summary["status"] in DONE for summary in summaries)
+    at_a_time = f", {ahead.workers} at a time" if ahead.workers else ""
+    typer.echo(f"{len(sweep.runs)} runs, {done} done, {ahead.steps} steps to go{at_a_time}")
+    if ahead.seconds:
+        one = "" if ahead.workers else ", one run after the other"
+        typer.echo(f"about {timedelta(seconds=round(ahead.seconds))} on this machine{one}")
+
+
+def print_status(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """A line a run: how far it is and, on a cluster, its job in the queue."""
+    if as_json:
+        print_json(list(rows))
+        return
+    for row in rows:
+        job = f"  job {row['job']} ({row['note']})" if row["job"] else ""
+        phase = f"  {row['phase']}" if row["phase"] else ""
+        step = f"step {row['step']}/{row['steps']}"
+        typer.echo(escape(f"{row['state']:<12} {row['path']}  {step}{phase}{job}"))
+    counts = Counter(row["state"] for row in rows)
+    states = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+    typer.echo(f"{len(rows)} runs: {states}")
+
+
+def print_detached(sweep: Sweep, queued: int, waiting: int, command: Callable[..., str]) -> None:
+    """How many runs the cluster has, and the commands that look after them."""
+    typer.echo(f"{queued} of {len(sweep.runs)} runs are queued or running", err=True)
+    if waiting:
+        typer.echo(
+            f"{waiting} more are not: Slurm takes no more jobs of yours now. The same command "
+            "queues them later; without --detach it waits for room; with a larger --runs-per-job "
+            "they need fewer jobs",
+            err=True,
+        )
+    typer.echo(f"look:   {command('--status')}", err=True)
+    typer.echo(f"cancel: {command('--cancel')}", err=True)
+    typer.echo(f"follow: {command()}", err=True)
+    typer.echo(sweep.directory)
 
 
 def report(entries: Sequence[Entry], directory: Path, as_json: bool) -> None:
     """The groups, the runs that failed, and the directory as the last line."""
-    settings = [flat_settings(entry.planned.config) for entry in entries]
-    groups = summarise(settings, [entry.summary for entry in entries])
-    failed = [entry for entry in entries if entry.state in ("failed", "diverged")]
+    groups = group_phases(Results.of([_run(entry) for entry in entries]))
     if as_json:
         runs = [
             {
                 "path": str(entry.planned.run.path),
+                "taken_from": place(entry),
                 "state": entry.state,
                 "reason": entry.reason,
                 "log": str(entry.planned.run.log_file),
@@ -79,37 +108,78 @@ def report(entries: Sequence[Entry], directory: Path, as_json: bool) -> None:
             }
             for entry in entries
         ]
-        content = {
-            "directory": str(directory),
-            "groups": [group.as_dict() for group in groups],
-            "runs": runs,
-        }
-        typer.echo(json.dumps(content, indent=2))
+        print_json(
+            {
+                "directory": str(directory),
+                "groups": [group.as_dict() for group in groups],
+                "runs": runs,
+            }
+        )
         return
-    Console().print(_group_table(groups))
-    for entry in failed:
-        typer.echo(f"{entry.state}: {entry.planned.run.path}: {entry.reason}", err=True)
-        for line in last_lines(entry.planned.run.log_file, LOG_LINES):
-            typer.echo(f"    {line}", err=True)
-        typer.echo(f"    log: {entry.planned.run.log_file}", err=True)
+    print_table(COLUMNS, [_row(group) for group in groups])
+    typer.echo(TERMS, err=True)
+    _print_failures([entry for entry in entries if entry.state in ("failed", "diverged")])
+    taken = Counter(str(Path(path).parent) for entry in entries if (path := place(entry)))
+    for folder, count in taken.items():
+        typer.echo(escape(f"{count} of {len(entries)} runs are those of {folder}"), err=True)
     typer.echo(directory)
 
 
-def _group_table(groups: Sequence[Group]) -> Table:
-    table = Table(
-        box=None,
-        header_style="bold",
-        pad_edge=False,
-        caption="memorised: train accuracy >= 0.99; grokked: test accuracy >= 0.995 was reached. "
-        "mean, min, max: the step of that, over the runs that grokked (full batch: step = epoch).",
-        caption_justify="left",
-    )
-    table.add_column("group", overflow="fold")
-    for name in ("runs", "finished", "memorised", "grokked", "mean", "min", "max"):
-        table.add_column(name, justify="right")
-    for group in groups:
-        mean, low, high = group.generalised_mean, group.generalised_min, group.generalised_max
-        steps = ("–",) * 3 if mean is None else (f"{mean:.1f}", str(low), str(high))
-        counts = (group.runs, group.finished, group.memorised, group.generalised)
-        table.add_row(group.label, *map(str, counts), *steps)
-    return table
+COLUMNS = (
+    Column("group", is_name=True),
+    Column("runs", number=True),
+    Column("finished", number=True),
+    Column("memorised", number=True),
+    Column("generalised", number=True),
+    Column("mean", number=True),
+    Column("min", number=True, drop=2),
+    Column("max", number=True, drop=1),
+)
+
+
+def place(entry: Entry) -> str | None:
+    """The directory that a run is taken from; None if it is the sweep's own."""
+    return short(entry.planned.taken_from.path) if entry.planned.taken_from else None
+
+
+def short(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _run(entry: Entry) -> Run:
+    planned = entry.planned
+    return Run(planned.name, flat_settings(planned.config), entry.summary, planned.run.path)
+
+
+def _row(group: GroupPhases) -> dict[str, Any]:
+    steps = group.generalised
+    return {
+        "group": group.group.label,
+        "runs": len(group.group.runs),
+        "finished": group.finished,
+        "memorised": group.memorised.count,
+        "generalised": steps.count,
+        "mean": None if steps.mean is None else f"{steps.mean:.1f}",
+        "min": steps.min,
+        "max": steps.max,
+    }
+
+
+def _print_failures(failed: Sequence[Entry]) -> None:
+    """Each failure and the end of its log; many of one reason are named once."""
+    by_reason: dict[tuple[str, str], list[Entry]] = {}
+    for entry in failed:
+        reason = entry.reason.replace(str(entry.planned.run.path), "DIR")
+        by_reason.setdefault((entry.state, reason), []).append(entry)
+    for entries in by_reason.values():
+        for entry in entries[:MOST_FAILURES]:
+            log = entry.planned.run.log_file
+            typer.echo(escape(f"{entry.state}: {entry.planned.run.path}: {entry.reason}"), err=True)
+            for line in last_lines(log, LOG_LINES):
+                typer.echo(escape(f"    {line}"), err=True)
+            if log.exists():
+                typer.echo(escape(f"    log: {log}"), err=True)
+        if len(entries) > MOST_FAILURES:
+            typer.echo(f"and {len(entries) - MOST_FAILURES} more for the same reason", err=True)

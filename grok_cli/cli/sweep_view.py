@@ -1,7 +1,8 @@
 """Shows a sweep while it runs: a live table on a terminal, a line a change elsewhere (stderr)."""
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from rich.console import Console, Group
@@ -10,13 +11,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from grok_cli.runs.groups import SEEDS, shown, varying_keys
+from grok_cli.results.group import SEEDS, shown, varying_keys
 from grok_cli.runs.settings import flat_settings
-from grok_cli.sweeps.drive import Entry, SweepWatcher
+from grok_cli.sweeps.drive import SweepWatcher
 from grok_cli.sweeps.plan import steps_left
+from grok_cli.sweeps.states import Entry, State
 
-STATE_STYLE = {
+STATE_STYLE: dict[State, str] = {
     "waiting": "dim",
+    "queued": "dim",
     "running": "cyan",
     "elsewhere": "blue",
     "finished": "green",
@@ -25,9 +28,13 @@ STATE_STYLE = {
     "interrupted": "yellow",
 }
 # Which runs are shown first where there is no room for all.
-SHOWN_FIRST = ("running", "failed", "diverged", "elsewhere", "interrupted", "waiting", "finished")
+SHOWN_FIRST = (
+    *("running", "failed", "diverged", "elsewhere", "interrupted"),
+    *("queued", "waiting", "finished"),
+)
 WIDE = 90  # columns from which there is room for everything
 STOPPING = "stopping: runs save their state (Ctrl-C again kills them)"
+LOG_SECONDS = 60.0  # after which a line says how far the sweep is
 FRAME_LINES = 4  # of the view, besides a line a run
 
 
@@ -65,10 +72,15 @@ class SweepView(SweepWatcher):
 
 
 class SweepLog(SweepView):
-    """A line whenever a run starts, ends or is tried again."""
+    """A line whenever a run starts, ends or is tried again, and one a minute in between."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(console)
+        self.clock = clock
 
     def start(self, entries: Sequence[Entry]) -> None:
         super().start(entries)
+        self.said = self.clock()
         self._print(f"{len(entries)} runs: {self.counts()}")
 
     def changed(self, entry: Entry) -> None:
@@ -77,17 +89,22 @@ class SweepLog(SweepView):
             text += f" (attempt {entry.attempts})"
         elif entry.state == "finished":
             text += f" at step {entry.summary['step']}, {entry.summary['phase']}"
-        elif entry.state == "waiting" and entry.reason:
+        elif entry.state in ("waiting", "queued") and entry.reason:
             text += f" for another attempt: {entry.reason}"
         elif entry.reason:
             text += f": {entry.reason}"
         done = sum(other.state == "finished" for other in self.entries)
         self._print(f"[{done}/{len(self.entries)}] {text}")
 
+    def refreshed(self) -> None:
+        if self.clock() - self.said >= LOG_SECONDS:
+            self._print(f"{self.counts()}; {self.time_left()} left")
+
     def stopping(self) -> None:
         self._print(STOPPING)
 
     def _print(self, text: str) -> None:
+        self.said = self.clock()
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

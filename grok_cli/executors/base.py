@@ -57,6 +57,10 @@ class Executor(Protocol):
         """Those of the jobs that an earlier sweep left with this executor and that it will bring
         to their end: it tells of them as of submitted ones. Called once, before `submit`."""
 
+    def room(self) -> int | None:
+        """How many jobs it wants now, so that the directories of others are not made yet; None:
+        all that there are, as where it queues them."""
+
     def submit(self, jobs: Sequence[Job]) -> None:
         """Have each job trained as soon as there is room, in this order. Returns at once."""
 

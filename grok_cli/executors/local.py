@@ -48,6 +48,9 @@ class LocalExecutor:
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
         return []  # workers stop with the process that started them
 
+    def room(self) -> int | None:
+        return max(0, self.workers - len(self._processes) - len(self._waiting))
+
     def submit(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
 

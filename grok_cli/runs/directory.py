@@ -11,6 +11,8 @@ claim.json         who is training it, while somebody is
 log.txt            what workers of a sweep printed
 wandb.json         which W&B run it is, and the last step logged there (only with W&B)
 wandb/             W&B's own files (only with W&B)
+
+In a sweep's directory, a run that another sweep trained is a link to that one's run directory.
 """
 
 import os
@@ -27,6 +29,7 @@ from grok_cli.runs.claim import live_owner
 from grok_cli.runs.files import read_json, write_text
 from grok_cli.runs.settings import build_config, dump_config, flatten, read_yaml
 
+RUN_NAME = re.compile(r".+-s\d+-[0-9a-f]{10}")  # as Config.run_name() makes them
 DONE = ("finished", "diverged")  # statuses after which there is nothing left to train
 
 
@@ -59,6 +62,12 @@ class RunDir:
             RunDirectoryError: there is no run here.
         """
         if not self.exists():
+            if self.path.is_symlink():
+                raise RunDirectoryError(
+                    f"{self.path} is a link to {self.path.readlink()}, where no run is any more; "
+                    "put the run back there, or delete the link, and `grok sweep` trains the run "
+                    "here"
+                )
             raise RunDirectoryError(f"{self.path} is not a run directory: it has no config.yaml")
         sections = read_yaml(self.config_file)
         if not sections.keys() >= set(IDENTITY):
@@ -142,12 +151,33 @@ def run_of_snapshot(path: Path) -> RunDir | None:
 
 
 def find_runs(root: Path) -> Iterator[RunDir]:
-    """The run directories at or below `root`, in order of their path; none lies in another."""
-    for folder, below, files in os.walk(root):
-        below.sort()
-        if "config.yaml" in files:
-            below.clear()  # W&B keeps files of that name, too
-            yield RunDir(folder)
+    """The run directories at or below `root`, in order of their path; none lies in another.
+
+    Links to runs are followed, but each run comes once: a link to a run that is itself below
+    `root` is left out. A link whose run is gone comes, too; its `config()` says so.
+    """
+    yield from _runs_below(Path(root), Path(root).resolve(), set())
+
+
+def _runs_below(folder: Path, root: Path, linked: set[Path]) -> Iterator[RunDir]:
+    """The runs of a folder of the tree at `root`; `linked` holds those that links led to."""
+    if (folder / "config.yaml").is_file():
+        yield RunDir(folder)  # W&B keeps files of that name, too: nothing below counts
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if entry.is_symlink():
+            run, target = RunDir(path), path.resolve()
+            gone = not path.exists() and RUN_NAME.fullmatch(entry.name)
+            if (run.exists() or gone) and not target.is_relative_to(root) | (target in linked):
+                linked.add(target)
+                yield run
+        elif entry.is_dir():
+            yield from _runs_below(path, root, linked)
 
 
 def find_snapshots(paths: Iterable[str]) -> list[Path]:

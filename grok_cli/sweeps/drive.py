@@ -4,44 +4,22 @@ Truth stands in the run directories. The executor says that a worker ended; what
 is read from its summary, so that a sweep typed again, or on another machine, finds the same.
 """
 
+import errno
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from grok_cli.errors import GrokError
+from grok_cli.errors import GrokError, cause
 from grok_cli.executors.base import Change, Executor, Job
 from grok_cli.executors.worker import INTERRUPTED, ending, last_lines
 from grok_cli.runs.directory import DONE
 from grok_cli.sweeps.plan import PlannedRun
+from grok_cli.sweeps.states import Entry, Event
 
 POLL_SECONDS = 0.2
 REFRESH_SECONDS = 1.0  # workers renew their summaries every two seconds
-ENDED = (*DONE, "failed", "interrupted")
-
-
-@dataclass
-class Entry:
-    """A run of a sweep while it is driven.
-
-    Attributes:
-        state: "waiting", "running", "elsewhere" (another process trains it), "finished",
-            "diverged", "failed" or "interrupted".
-        summary: the run's summary when it was last read.
-        attempts: workers that were started for it, without those whose machine was taken away.
-        reason: why it failed or diverged.
-        skipped: it was done before this sweep began.
-    """
-
-    planned: PlannedRun
-    state: str = "waiting"
-    summary: dict[str, Any] = field(default_factory=lambda: {"status": "new"})
-    attempts: int = 0
-    reason: str = ""
-    skipped: bool = False
-
-    def ended(self) -> bool:
-        return self.state in ENDED
+# With these, no further run can be written either.
+HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class SweepWatcher:
@@ -53,11 +31,43 @@ class SweepWatcher:
     def changed(self, entry: Entry) -> None:
         """A run has another state, or another attempt."""
 
+    def refreshed(self) -> None:
+        """The summaries of running runs were read again."""
+
     def stopping(self) -> None:
         """Workers were told to save and stop."""
 
     def finish(self) -> None:
         """The sweep has ended."""
+
+
+class Bystander(SweepWatcher):
+    """Passes everything on to a watcher, until that cannot write any more (its terminal or pipe is
+    gone): the runs must not end for that."""
+
+    def __init__(self, watcher: SweepWatcher) -> None:
+        self.watcher = watcher
+
+    def _tell(self, tell: Callable[[SweepWatcher], None]) -> None:
+        try:
+            tell(self.watcher)
+        except OSError:
+            self.watcher = SweepWatcher()
+
+    def start(self, entries: Sequence[Entry]) -> None:
+        self._tell(lambda watcher: watcher.start(entries))
+
+    def changed(self, entry: Entry) -> None:
+        self._tell(lambda watcher: watcher.changed(entry))
+
+    def refreshed(self) -> None:
+        self._tell(lambda watcher: watcher.refreshed())
+
+    def stopping(self) -> None:
+        self._tell(lambda watcher: watcher.stopping())
+
+    def finish(self) -> None:
+        self._tell(lambda watcher: watcher.finish())
 
 
 class Driver:
@@ -68,6 +78,10 @@ class Driver:
             again, and one that was told to stop was told so by somebody: neither is retried.
         fail_fast: stop everything at the first run that failed or diverged.
         should_stop: asked all the time; once true, workers save and stop.
+        clock, sleep: seconds that pass, and waiting for some of them.
+
+    Attributes:
+        trouble: why no run can go on, such as a full disk; empty if that did not happen.
     """
 
     def __init__(
@@ -79,17 +93,22 @@ class Driver:
         retries: int = 1,
         fail_fast: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.entries = [Entry(planned) for planned in runs]
-        self.executor, self.watcher = executor, watcher
+        self.executor, self.watcher = executor, Bystander(watcher)
         self.retries, self.fail_fast, self.should_stop = retries, fail_fast, should_stop
-        self.stopping = False
-        self._refreshed = 0.0
+        self.clock, self.sleep = clock, sleep
+        self.is_stopping = False
+        self.trouble = ""
+        self._refreshed = clock()
 
     def begin(self) -> list[Entry]:
         """Hand every run that is to be trained to the executor, and leave it there."""
         self._survey()
         try:
+            self._attach()
             self._hand_over()
         finally:
             self.watcher.finish()
@@ -100,17 +119,20 @@ class Driver:
         """Drive every run to its end; returns their entries."""
         self._survey()
         try:
-            self._hand_over()
-            while not self._over():
-                if self.should_stop() and not self.stopping:
+            self._attach()
+            while True:
+                if self.should_stop() and not self.is_stopping:
                     self._stop()
+                self._hand_over()
+                if self._is_over():
+                    break
                 for change in self.executor.poll():
                     self._take(change)
                 for entry in self.entries:
                     if entry.state == "elsewhere":
                         self._await(entry)
                 self._refresh()
-                time.sleep(POLL_SECONDS)
+                self.sleep(POLL_SECONDS)
         except BaseException:  # a second Ctrl-C, or an error of this program
             self.executor.kill()
             raise
@@ -120,73 +142,105 @@ class Driver:
         return self.entries
 
     def _survey(self) -> None:
-        """See what is there."""
+        """See what is there, and link what another sweep has trained."""
         self._by_path = {entry.planned.run.path: entry for entry in self.entries}
         for entry in self.entries:
+            if entry.planned.taken_from is not None:
+                entry.planned.create()
             self._look(entry)
-            if entry.state in DONE:
-                entry.skipped = True
+            entry.skipped = entry.state in DONE
         self.watcher.start(self.entries)
 
-    def _hand_over(self) -> None:
-        """Give the executor the runs that it does not have yet and that nobody else trains."""
-        open_entries = [entry for entry in self.entries if entry.state not in DONE]
-        jobs = [job_of(entry.planned) for entry in open_entries if entry.planned.run.exists()]
-        attached = {job.run.path for job in self.executor.attach(jobs)}
-        for path in attached:
-            self._by_path[path].state = "waiting"  # until the executor tells more
-        self._submit(
-            [
-                entry
-                for entry in open_entries
-                if entry.state == "waiting" and entry.planned.run.path not in attached
-            ]
-        )
+    def _attach(self) -> None:
+        """Find the runs that the executor has already."""
+        jobs = [
+            job_of(entry.planned)
+            for entry in self.entries
+            if entry.state not in DONE and entry.planned.run.exists()
+        ]
+        for job in self.executor.attach(jobs):
+            self._by_path[job.run.path].enter("handed over")  # until the executor tells more
 
-    def _over(self) -> bool:
-        open_states = ("running",) if self.stopping else ("running", "waiting", "elsewhere")
-        return not any(entry.state in open_states for entry in self.entries)
+    def _hand_over(self) -> None:
+        """Give the executor as many of the waiting runs as it has room for; only then are their
+        directories made."""
+        room = self.executor.room()
+        jobs: list[Job] = []
+        for entry in self.entries:
+            if self.is_stopping or (room is not None and len(jobs) >= room):
+                break
+            if entry.state == "waiting" and self._create(entry):
+                jobs.append(job_of(entry.planned))
+                entry.enter("handed over")
+        if jobs:
+            self.executor.submit(jobs)
+
+    def _create(self, entry: Entry) -> bool:
+        """Make the run's directory; whether it is there."""
+        try:
+            entry.planned.create()
+            return True
+        except OSError as error:
+            entry.reason = f"cannot make {entry.planned.run.path}: {cause(error)}"
+            if error.errno in HOPELESS:
+                self._give_up(entry.reason)
+                return False
+        except GrokError as error:
+            entry.reason = str(error)
+        entry.enter("failed")
+        self.watcher.changed(entry)
+        self._mind_failure(entry)
+        return False
+
+    def _is_over(self) -> bool:
+        if self.is_stopping:
+            return not any(entry.state == "running" for entry in self.entries)
+        return all(entry.ended() for entry in self.entries)
 
     def _stop(self) -> None:
-        self.stopping = True
+        self.is_stopping = True
         self.executor.stop()
+        for entry in self.entries:
+            if entry.state == "queued":  # the executor forgets those that have not started
+                entry.enter("given back")
         self.watcher.stopping()
 
-    def _submit(self, entries: Sequence[Entry]) -> None:
-        jobs = []
-        for entry in entries:
-            try:
-                entry.planned.create()
-                jobs.append(job_of(entry.planned))
-            except GrokError as error:
-                entry.state, entry.reason = "failed", str(error)
-                self.watcher.changed(entry)
-        self.executor.submit(jobs)
+    def _give_up(self, trouble: str) -> None:
+        """Nothing can be written: have all workers stop."""
+        self.trouble = self.trouble or trouble
+        if not self.is_stopping:
+            self._stop()
 
     def _refresh(self) -> None:
         """Read again how far the running ones are."""
-        if time.monotonic() - self._refreshed < REFRESH_SECONDS:
+        if self.clock() - self._refreshed < REFRESH_SECONDS:
             return
-        self._refreshed = time.monotonic()
+        self._refreshed = self.clock()
         for entry in self.entries:
             if entry.state == "running":
                 entry.summary = entry.planned.run.recorded_summary()
+        self.watcher.refreshed()
 
-    def _look(self, entry: Entry) -> None:
-        """Set the state of a run that no worker of ours trains."""
+    def _look(self, entry: Entry) -> bool:
+        """See how far a run is that no worker of ours trains; whether it is somebody's or done."""
         entry.summary = entry.planned.summary()
         status = entry.summary["status"]
+        events: dict[str, Event] = {
+            "finished": "finished",
+            "diverged": "diverged",
+            "running": "claimed",
+        }
+        if status not in events:
+            return False
         entry.reason = entry.summary.get("message", "") if status == "diverged" else ""
-        others = {"running": "elsewhere", "new": "waiting", "interrupted": "waiting"}
-        entry.state = status if status in DONE else others[status]
+        entry.enter(events[status])
+        return True
 
     def _await(self, entry: Entry) -> None:
         """See whether the other process is done with a run, or gone."""
-        self._look(entry)
-        if entry.state == "waiting" and self.stopping:
-            entry.state, entry.reason = "interrupted", "was told to stop"
-        elif entry.state == "waiting":
-            self._submit([entry])
+        if not self._look(entry):
+            entry.enter("stopped" if self.is_stopping else "given back")
+            entry.reason = "was told to stop" if self.is_stopping else ""
         if entry.state != "elsewhere":
             self.watcher.changed(entry)
             self._mind_failure(entry)
@@ -194,10 +248,12 @@ class Driver:
     def _take(self, change: Change) -> None:
         entry = self._by_path[change.job.run.path]
         if change.state == "started":
-            entry.state = "running"
+            entry.enter("started")
             entry.attempts += 1
         elif change.state == "requeued":
-            entry.state, entry.reason = "waiting", change.reason
+            entry.enter("given back")
+            entry.enter("handed over")
+            entry.reason = change.reason
             entry.attempts -= 1  # no fault of the worker
         else:
             self._settle(entry, change)
@@ -206,17 +262,20 @@ class Driver:
 
     def _settle(self, entry: Entry, change: Change) -> None:
         """A worker ended: done, stopped, crashed, or turned away by another's claim."""
-        self._look(entry)
-        if entry.state != "waiting":
+        if self._look(entry):
             return
-        if change.exit_code == INTERRUPTED or self.stopping:
-            entry.state, entry.reason = "interrupted", "was told to stop"
+        if change.exit_code == INTERRUPTED or self.is_stopping:
+            entry.enter("stopped")
+            entry.reason = "was told to stop"
             return
         entry.reason = change.reason or self._why(entry, change)
-        if entry.attempts <= self.retries and change.exit_code is not None:
-            self._submit([entry])
+        if is_hopeless(entry.reason):
+            entry.enter("failed")
+            self._give_up(entry.reason)
+        elif entry.attempts <= self.retries and change.exit_code is not None:
+            entry.enter("given back")
         else:
-            entry.state = "failed"
+            entry.enter("failed")
 
     def _why(self, entry: Entry, change: Change) -> str:
         """The last line of the log, or how the process ended."""
@@ -226,10 +285,15 @@ class Driver:
         return how if killed or not lines else f"{lines[0].removeprefix('grok: ')} ({how})"
 
     def _mind_failure(self, entry: Entry) -> None:
-        if self.fail_fast and entry.state in ("failed", "diverged") and not self.stopping:
+        if self.fail_fast and entry.state in ("failed", "diverged") and not self.is_stopping:
             self._stop()
 
 
 def job_of(planned: PlannedRun) -> Job:
     """What an executor has to do for a run whose directory exists."""
     return Job(planned.run, tuple(planned.changes()))
+
+
+def is_hopeless(reason: str) -> bool:
+    """Whether a worker ended for a reason that every other run would meet, too."""
+    return any(os.strerror(number) in reason for number in HOPELESS)

@@ -2,9 +2,9 @@
 
 import itertools
 import json
-import statistics
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ from grok_cli.errors import UsageError
 from grok_cli.runs.directory import DONE, RunDir
 from grok_cli.runs.files import write_text
 from grok_cli.runs.settings import build_config, dump_config, flat_settings
+from grok_cli.sweeps.reuse import TrainedRuns, link_run
 from grok_cli.sweeps.seeds import PAPER_SEEDS
 from grok_cli.sweeps.spec import Spec
 
 SEED = "train.seed"
+
+
+MOST_RUNS = 10_000  # of a sweep
 
 
 @dataclass(frozen=True)
@@ -24,14 +28,17 @@ class PlannedRun:
     """A run of a sweep.
 
     Attributes:
-        run: its directory, named by the settings; it need not exist yet.
+        run: its place in the sweep's directory, named by the settings; it need not exist yet.
         config: its configuration.
         given: the keys that the sweep sets (as against defaults).
+        taken_from: the run of another directory that it is, once linked; None if it is the
+            sweep's own.
     """
 
     run: RunDir
     config: Config
     given: tuple[str, ...]
+    taken_from: RunDir | None = None
 
     @property
     def name(self) -> str:
@@ -39,28 +46,55 @@ class PlannedRun:
 
     def summary(self) -> dict[str, Any]:
         """The run's summary; status "new" if there is none."""
-        return self.run.summary() if self.run.exists() else {"status": "new"}
+        run = self.taken_from or self.run
+        return run.summary() if run.exists() else {"status": "new"}
 
     def create(self) -> None:
-        """Make the directory, unless it is there.
+        """Make the directory or the link, unless it is there.
 
         Raises:
-            UsageError: it cannot be made.
+            OSError: it cannot be made.
+            UsageError: the link cannot be made.
         """
         if self.run.exists():
             return
-        try:
-            self.run.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.run.config_file, dump_config(self.config))
-        except OSError as error:
-            raise UsageError(f"cannot make {self.run.path}: {error.strerror}") from None
+        if self.taken_from is not None:
+            link_run(self.run.path, self.taken_from.path)
+            return
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.run.config_file, dump_config(self.config))
+
+    def check(self) -> None:
+        """Raise UsageError if the directory is there but its config.yaml is of another run."""
+        if not self.run.exists():
+            if self.taken_from is None and self.run.path.is_symlink():
+                self.run.config()  # says where the link led
+            return
+        stored = self.run.config()
+        if stored.digest() == self.config.digest():
+            return
+        wanted, found = flat_settings(self.config), flat_settings(stored)
+        changed = ", ".join(
+            f"{key} ({wanted[key]!r} became {found[key]!r})"
+            for key in wanted
+            if affects_result(key) and wanted[key] != found[key]
+        )
+        raise UsageError(
+            f"{self.run.config_file} was edited: {changed}; the directory is named by its "
+            "settings. Undo that, or move the directory away"
+        )
 
     def changes(self) -> list[str]:
         """Options for `grok train --resume` that bring what the sweep sets of hardware, storage
         and W&B to a directory that was made with other values."""
         stored, wanted = flat_settings(self.run.config()), flat_settings(self.config)
+        begun = self.run.recorded_summary()["status"] != "new"
         changed = [
-            key for key in self.given if not affects_result(key) and wanted[key] != stored[key]
+            key
+            for key in self.given
+            if not affects_result(key)
+            and wanted[key] != stored[key]
+            and not (begun and key == "measure.diagnostics")  # its columns stay as they are
         ]
         return [text for key in changed for text in ("--set", f"{key}={json.dumps(wanted[key])}")]
 
@@ -78,6 +112,12 @@ def plan_runs(
     Raises:
         SettingsError: a run's settings are not valid.
     """
+    count = _points_count(spec) * len(seeds or spec.seeds or PAPER_SEEDS)
+    if count > MOST_RUNS:
+        raise UsageError(
+            f"these are up to {count:,} runs; expected at most {MOST_RUNS:,} in a sweep: a smaller "
+            "grid, or fewer seeds"
+        )
     planned: dict[Path, PlannedRun] = {}
     for point in _points(spec):
         settings = {**spec.base, **point, **fixed}
@@ -91,6 +131,38 @@ def plan_runs(
     return list(planned.values())
 
 
+def take_over(planned: Sequence[PlannedRun], trained: TrainedRuns) -> list[PlannedRun]:
+    """The same runs, each of which names the trained one that it is, where there is one.
+
+    A run whose directory is there stays what it is, be it a link that was made before.
+
+    Raises:
+        UsageError: a directory is there whose config.yaml was edited, or a link whose run is gone.
+    """
+    taken = [_take_over(run, trained) for run in planned]
+    for run in taken:
+        run.check()
+    return taken
+
+
+def _take_over(planned: PlannedRun, trained: TrainedRuns) -> PlannedRun:
+    path = planned.run.path
+    if planned.run.exists():
+        linked = RunDir(path.resolve()) if path.is_symlink() else None
+        return replace(planned, taken_from=linked)
+    found = trained.find(planned.config.digest())
+    if found is None:
+        return planned
+    if found.path.parent == path.parent.resolve():  # named by an earlier version of this program
+        return replace(planned, run=RunDir(path.parent / found.path.name))
+    return replace(planned, taken_from=found)
+
+
+def _points_count(spec: Spec) -> int:
+    grid = math.prod(map(len, spec.grid.values())) if spec.grid or not spec.points else 0
+    return grid + len(spec.points)
+
+
 def _points(spec: Spec) -> Iterator[dict[str, Any]]:
     if spec.grid or not spec.points:
         for values in itertools.product(*spec.grid.values()):
@@ -102,14 +174,5 @@ def steps_left(planned: PlannedRun, summary: Mapping[str, Any]) -> int:
     """Steps that a run has still to go, at most."""
     if summary["status"] in DONE:
         return 0
-    return planned.config.train.steps - int(summary.get("step", 0))
-
-
-def measured_speed(summaries: Iterable[Mapping[str, Any]]) -> float | None:
-    """Median steps per second of runs that finished; None if none did."""
-    speeds = [
-        float(summary["steps_per_second"])
-        for summary in summaries
-        if summary["status"] == "finished" and summary.get("steps_per_second")
-    ]
-    return statistics.median(speeds) if speeds else None
+    step = summary.get("step", 0)
+    return max(0, planned.config.train.steps - (step if isinstance(step, int) else 0))

@@ -17,9 +17,10 @@ from grok_cli.executors.local import LocalExecutor
 from grok_cli.executors.ray.options import RayOptions
 from grok_cli.runs.directory import RunDir
 from grok_cli.sweeps import drive
-from grok_cli.sweeps.drive import Driver, Entry, SweepWatcher
+from grok_cli.sweeps.drive import Driver, SweepWatcher
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.spec import Spec
+from grok_cli.sweeps.states import Entry
 from tests.executors.ray_cluster import TwoNodes, processes, two_nodes
 from tests.waiting import wait_for
 

@@ -12,10 +12,10 @@ import pytest
 
 from grok_cli.executors.base import Change, Job
 from grok_cli.runs.claim import Claim
-from grok_cli.sweeps import drive
-from grok_cli.sweeps.drive import Driver, Entry, SweepWatcher
+from grok_cli.sweeps.drive import Driver, SweepWatcher
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.spec import PAPER
+from grok_cli.sweeps.states import Entry
 
 Ending = tuple[str, int]  # status that the worker leaves, its exit code
 FINISHED, CRASHED, DIVERGED = ("finished", 0), ("running", 1), ("diverged", 1)
@@ -32,6 +32,9 @@ class ScriptedExecutor:
 
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
         return []
+
+    def room(self) -> int | None:
+        return None
 
     def submit(self, jobs: Sequence[Job]) -> None:
         self.waiting.extend(jobs)
@@ -65,8 +68,7 @@ def write_summary(directory: Path, status: str) -> None:
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[PlannedRun]:
-    monkeypatch.setattr(drive, "POLL_SECONDS", 0.0)
+def runs(tmp_path: Path) -> list[PlannedRun]:
     return plan_runs(PAPER, {"model.ln_type": "pre"}, [1, 2], tmp_path)
 
 
@@ -75,7 +77,7 @@ def states(entries: Sequence[Entry]) -> list[str]:
 
 
 def driven(runs: list[PlannedRun], executor: ScriptedExecutor, **options: Any) -> list[Entry]:
-    return Driver(runs, executor, SweepWatcher(), **options).run()
+    return Driver(runs, executor, SweepWatcher(), sleep=lambda seconds: None, **options).run()
 
 
 def test_finished_runs_are_not_run_again(runs: list[PlannedRun]) -> None:

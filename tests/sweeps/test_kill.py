@@ -17,7 +17,17 @@ from tests.waiting import PATIENCE, wait_for
 STEPS = 600
 SWEEP = (
     *("sweep", "--seeds", "1,", "--grid", "model.ln_type=mlp-pre", "--steps", str(STEPS)),
-    *("--modulus", "11", "--d-model", "16", "--set", "model.n_heads=2", "--threads", "1"),
+    *(
+        "--modulus",
+        "11",
+        "--d-model",
+        "16",
+        "--set",
+        "model.n_heads=2",
+        "--threads",
+        "1",
+        "--no-reuse",
+    ),
     *("--set", "run.save_every=50", "--set", "train.snapshot_every=1000"),
 )
 FLAGS = [flag for flag in SMALL_FLAGS if "threads" not in flag]

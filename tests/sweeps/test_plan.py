@@ -12,7 +12,6 @@ from grok_cli.runs.settings import SettingsError
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
 from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
-from grok_cli.sweeps.summary import summarise
 
 
 def test_seeds_are_the_papers_and_go_on_deterministically() -> None:
@@ -157,27 +156,13 @@ def test_cores_are_used_once(
     assert share_cores(*given) == shared
 
 
-def test_summary_counts_seeds_of_a_group_together() -> None:
-    settings = [{"model.ln_type": n, "train.seed": s} for n in ("pre", "off") for s in (1, 2)]
-    summaries = [
-        {"status": "finished", "memorised_at": 5, "generalised_at": 100},
-        {"status": "finished", "memorised_at": 6, "generalised_at": 300},
-        {"status": "finished", "memorised_at": 7, "generalised_at": None},
-        {"status": "new"},
-    ]
-    off, pre = summarise(settings, summaries)
-    assert (pre.label, pre.runs, pre.finished, pre.generalised) == ("model.ln_type: pre", 2, 2, 2)
-    assert (pre.generalised_mean, pre.generalised_min, pre.generalised_max) == (200.0, 100, 300)
-    assert (off.runs, off.finished, off.memorised, off.generalised_mean) == (2, 1, 1, None)
-
-
 def test_dry_run_makes_nothing(grok: Callable[..., CompletedProcess[str]], tmp_path: Path) -> None:
     result = grok("sweep", "--dry-run", "--seeds", "2", "--grid", "model.ln_type=pre,off", "--json")
     assert result.returncode == 0, result.stderr
     plan = json.loads(result.stdout)
     assert [run["status"] for run in plan["runs"]] == ["new"] * 4
     assert plan["steps_left"] == 40_000
-    assert plan["seconds"] is None
+    assert plan["seconds"] > 0  # a few steps were measured
     assert not list(tmp_path.iterdir())
     wrong = grok("sweep", "--grid", "model.ln_typ=pre")
     assert wrong.returncode == 2

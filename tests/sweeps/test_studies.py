@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from grok_cli.cli.studies import PACE
 from grok_cli.core.config import KEYS
 from grok_cli.core.training import NORM_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.directory import create_run
 from grok_cli.runs.launch import train_run
+from grok_cli.sweeps.estimate import PACE
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS
 from grok_cli.sweeps.spec import STUDIES, read_spec
+from grok_cli.sweeps.studies import overview
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 NAMES = sorted(file.stem for file in STUDIES.glob("*.yaml"))
@@ -103,10 +104,10 @@ def test_shortened_study_trains_to_a_report(name: str, tmp_path: Path) -> None:
     assert set(report.measured.metrics) > always  # ... and diagnostics
 
 
-def test_list_says_what_is_done_and_how_long_the_rest_takes(grok: Grok, tmp_path: Path) -> None:
-    before = json.loads(grok("studies", "--json").stdout)
-    assert [study["name"] for study in before] == NAMES
-    assert all(study["seconds"] is None and study["done"] == 0 for study in before)
+def test_overview_says_what_is_done_and_how_long_the_rest_takes(tmp_path: Path) -> None:
+    before = overview(tmp_path / "runs")
+    assert [study.name for study in before.studies] == NAMES
+    assert all(study.seconds is None and study.done == 0 for study in before.studies)
 
     file = STUDIES / "progress-measures.yaml"
     planned = plan_runs(read_spec(file), {}, None, tmp_path / "runs" / "progress-measures")[0]
@@ -114,11 +115,27 @@ def test_list_says_what_is_done_and_how_long_the_rest_takes(grok: Grok, tmp_path
     summary = {"status": "finished", "step": 10_000, "steps_per_second": 20.0}
     planned.run.summary_file.write_text(json.dumps(summary))
     planned.run.environment_file.write_text(json.dumps([{"host": socket.gethostname()}]))
-    after = {study["name"]: study for study in json.loads(grok("studies", "--json").stdout)}
+    after = {study.name: study for study in overview(tmp_path / "runs").studies}
     study = after["progress-measures"]
-    assert study["done"] == 1
-    assert study["seconds"] * _workers(5) == pytest.approx(4 * 10_000 / 20)
-    assert after["depth"]["seconds"] is None  # another size, so nothing is known
+    assert study.done == 1
+    assert study.seconds == pytest.approx(max(4 / _workers(5), 1) * 10_000 / 20)
+    one_layer, deep = after["ln-positions"].seconds, after["depth"].seconds
+    assert one_layer is not None
+    assert deep is not None
+    assert deep > 2 * one_layer  # as many runs, whose steps are more work
+
+
+def test_a_run_that_studies_share_counts_once(tmp_path: Path) -> None:
+    found = overview(tmp_path)
+    assert found.runs < sum(study.runs for study in found.studies)
+    spec = read_spec(STUDIES / "ln-positions.yaml")
+    planned = plan_runs(spec, {"model.ln_type": "off"}, [456], tmp_path / "ln-positions")[0]
+    planned.create()
+    planned.run.summary_file.write_text(json.dumps({"status": "finished", "step": 10_000}))
+    found = overview(tmp_path)
+    done = {study.name for study in found.studies if study.done}
+    assert {"ln-positions", "attention-pathways", "learning-rate", "weight-decay"} <= done
+    assert found.done == 1
 
 
 def _workers(runs: int) -> int:

@@ -68,6 +68,9 @@ class RayExecutor:
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
         return []  # Ray ends actors with the process that started them
 
+    def room(self) -> int | None:
+        return None
+
     def submit(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
 

@@ -84,6 +84,9 @@ class SlurmExecutor:
         self._queue = Queue.read()
         return self._attach(jobs)
 
+    def room(self) -> int | None:
+        return None
+
     def submit(self, jobs: Sequence[Job]) -> None:
         self.waiting.extend(jobs)
         self._not_before = 0.0

@@ -1,0 +1,70 @@
+"""sweep.json: the commands by which a directory of runs was made, so that they can be repeated.
+
+A list with an entry a command, the last one last:
+
+    {"command": "grok sweep ...", "spec": name, file or null, "runs": how many,
+     "started": UTC, "grok_cli": version, "git": commit or null}
+"""
+
+import json
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from grok_cli import __version__
+from grok_cli.runs.files import write_text
+
+NAME = "sweep.json"
+
+
+def read_records(directory: Path) -> list[dict[str, Any]]:
+    """The entries of a directory's sweep.json; [] if there is none, or it is damaged."""
+    try:
+        content = json.loads((directory / NAME).read_text())
+    except (OSError, ValueError, RecursionError):
+        return []
+    entries = content if isinstance(content, list) else [content]
+    return [
+        entry
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("command"), str)
+    ]
+
+
+def record_sweep(directory: Path, command: str, spec: str | None, runs: int) -> None:
+    """Make the directory, and write the command into its sweep.json; a command that is there
+    already moves to the end, with the time at which it was first given.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    entries = {entry["command"]: entry for entry in read_records(directory)}
+    entry = {
+        "command": command,
+        "spec": spec,
+        "runs": runs,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "grok_cli": __version__,
+        "git": git_commit(),
+    }
+    entries[command] = entry | entries.pop(command, {})
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(directory / NAME, json.dumps(list(entries.values()), indent=2) + "\n")
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this program runs from; None if it is installed."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

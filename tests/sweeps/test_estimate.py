@@ -1,0 +1,89 @@
+"""How long runs will take: scaled by the work of a step, less what is done."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from grok_cli.core.config import Config
+from grok_cli.sweeps.estimate import Speeds, forecast, measured_speeds, recorded_speeds, step_work
+from grok_cli.sweeps.plan import plan_runs
+from grok_cli.sweeps.spec import Spec
+from tests.conftest import small_config
+
+DEFAULT = Config()
+
+
+def config(**sections: dict[str, object]) -> Config:
+    return Config.model_validate(sections)
+
+
+def test_work_of_the_published_step_is_that_of_its_products() -> None:
+    """d (hidden + p) + hidden p a row, three times for 30 % of the pairs, once for a tenth of the
+    test rows."""
+    row = 128 * (512 + 113) + 512 * 113
+    rows = 113**2 * (3 * 0.3 + 0.7 / 10)
+    assert step_work(DEFAULT) == pytest.approx(row * rows, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("sections", "least", "most"),
+    [
+        ({"data": {"modulus": 23}}, 0.0, 0.1),
+        ({"model": {"d_model": 256}}, 1.9, 4.1),
+        ({"model": {"n_layers": 4}}, 5.0, 20.0),  # further blocks are computed in full
+        ({"train": {"batch_size": 512}}, 0.05, 0.4),
+        ({"train": {"eval_every": 1}}, 1.5, 1.8),
+        ({"run": {"engine": "plain"}}, 3.0, 8.0),
+    ],
+)
+def test_work_grows_with_the_size_of_the_problem(
+    sections: dict[str, dict[str, object]], least: float, most: float
+) -> None:
+    assert least < step_work(config(**sections)) / step_work(DEFAULT) < most
+
+
+def test_an_equal_run_is_as_fast_and_another_is_scaled() -> None:
+    speeds = Speeds([(DEFAULT, 18.0), (DEFAULT, 20.0), (DEFAULT, 30.0)])
+    assert speeds.of(DEFAULT) == 20.0
+    assert speeds.of(config(model={"ln_type": "off"}, train={"seed": 1})) == 20.0
+    wide = config(model={"d_model": 256})
+    expected = 20.0 * step_work(DEFAULT) / step_work(wide)
+    assert speeds.of(wide) == pytest.approx(expected)
+    assert not Speeds([])
+    assert Speeds([]).of(DEFAULT) is None
+
+
+def test_steps_that_were_made_do_not_count(tmp_path: Path) -> None:
+    runs = plan_runs(Spec(grid={"model.ln_type": ["off", "pre"]}), {}, [1], tmp_path)
+    speeds = Speeds([(DEFAULT, 10.0)])
+    summaries = [{"status": "interrupted", "step": 4_000}, {"status": "finished", "step": 10_000}]
+    ahead = forecast(runs, summaries, speeds, 2)
+    assert (ahead.steps, ahead.seconds) == (6_000, 600.0)  # one run cannot be shared
+    assert forecast(runs, [{"status": "new"}] * 2, speeds, 2).seconds == 1000.0
+    assert forecast(runs, [{"status": "new"}] * 2, speeds, None).seconds == 2000.0
+    assert forecast(runs, summaries, Speeds([]), 2).seconds is None
+    assert forecast(runs, [{"status": "finished"}] * 2, Speeds([]), 2).seconds == 0.0
+
+
+def test_only_finished_runs_of_this_machine_tell_the_speed(tmp_path: Path) -> None:
+    here, there, begun = plan_runs(Spec(), {"data.modulus": 23}, [1, 2, 3], tmp_path)
+    cases = (
+        (here, socket.gethostname(), "finished"),
+        (there, "another", "finished"),
+        (begun, socket.gethostname(), "interrupted"),
+    )
+    for speed, (run, host, status) in enumerate(cases, 10):
+        run.create()
+        summary = {"status": status, "step": 5, "steps_per_second": float(speed)}
+        run.run.summary_file.write_text(json.dumps(summary))
+        run.run.environment_file.write_text(json.dumps([{"host": host}]))
+    assert recorded_speeds(run.run for run in (here, there, begun)).of(here.config) == 10.0
+
+
+def test_a_few_steps_tell_the_speed() -> None:
+    ticks = iter(range(1000))
+    small = small_config()
+    speeds = measured_speeds(small, threads=1, clock=lambda: 0.25 * next(ticks))
+    assert speeds.of(small) == 4.0
