@@ -27,7 +27,9 @@ def html_page(report: Report) -> str:
 
     Whatever comes from runs (names, tags, messages) is escaped by the template engine.
     """
-    charts = charts_of(report.measured, Options(labels=report.labels)) if report.finished else []
+    charts = (
+        charts_of(report.measured, Options(labels=report.labels)) if report.finished.runs else []
+    )
     chosen = looks(report.labels, report.names)
     return _render(
         "report.html.j2",

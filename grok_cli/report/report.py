@@ -3,26 +3,27 @@
 import json
 import math
 import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from grok_cli.core.config import KEYS, Config, affects_result
-from grok_cli.exports.source import STEP, RunData, local_runs
-from grok_cli.exports.tables import make_groups
+from grok_cli.core.placement import PLACEMENTS
+from grok_cli.exports.source import RunData
 from grok_cli.figures.bands import Measured, read_runs
-from grok_cli.figures.names import GroupNames, name_groups, placement_order
-from grok_cli.figures.phases import generalised
+from grok_cli.figures.names import GroupNames, name_groups
 from grok_cli.report.published import PublishedGroup, published
 from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
 from grok_cli.report.verdict import Comparison, compare, overall
-from grok_cli.runs.groups import SEEDS, group_keys, shown, varying_keys
+from grok_cli.results import Group, Results, Run
+from grok_cli.results.group import PLACEMENT, SEEDS, shown, varying_keys
+from grok_cli.results.phases import PhaseStats, generalised, phase_stats
+from grok_cli.results.run import STEP
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import Spec
@@ -54,21 +55,18 @@ class Spread:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A line of the table of groups; spreads are over the finished runs.
+    """A line of the table of groups; all but `runs` is over the finished runs.
 
     Attributes:
-        runs, finished, memorised, generalised: how many.
+        runs, finished: how many.
     """
 
-    label: str
     name: str
     runs: int
     finished: int
-    memorised: int
-    generalised: int
-    memorised_at: Spread
-    generalised_at: Spread
-    delay: Spread
+    memorised: PhaseStats
+    generalised: PhaseStats
+    delay: PhaseStats
     test_accuracy: Spread
     train_loss: Spread
     test_loss: Spread
@@ -83,7 +81,7 @@ class RunRow:
     seed: str
     status: str
     message: str
-    summary: dict[str, Any]
+    summary: Mapping[str, Any]
     command: str
 
 
@@ -92,16 +90,16 @@ class Report:
     """Everything that a report says.
 
     Attributes:
-        runs: all runs of the directory.
+        results: all runs of the directory, in the order of their groups.
         spec: the sweep that they are of; None if not known.
-        spec_name: what `grok sweep` takes to run it.
+        command: what repeats all runs, as far as one command does.
         missing: names of runs of the sweep that are not there.
     """
 
     directory: Path
-    runs: list[RunData]
+    results: Results
     spec: Spec | None
-    spec_name: str
+    command: str
     missing: list[str]
 
     @property
@@ -112,18 +110,24 @@ class Report:
     def question(self) -> str:
         return self.spec.question if self.spec else ""
 
-    @cached_property
-    def finished(self) -> list[RunData]:
-        return [run for run in self.runs if run.status == "finished" and run.files]
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return self.results.runs
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What could not be read, a message each."""
+        return self.results.problems
 
     @cached_property
-    def keys(self) -> list[str]:
-        return group_keys([run.settings for run in self.runs])
+    def finished(self) -> Results:
+        """The finished runs with metrics, grouped as all are."""
+        runs = [run for run in self.runs if run.status == "finished" and run.metrics()]
+        return _in_order(Results.of(runs, self.results.keys))
 
     @cached_property
     def labels(self) -> list[str]:
-        labels = [group.label for group in make_groups(self.runs, self.keys)]
-        return sorted(labels, key=placement_order)
+        return [group.name for group in self.results.groups]
 
     @cached_property
     def names(self) -> GroupNames:
@@ -132,21 +136,33 @@ class Report:
     @cached_property
     def measured(self) -> Measured:
         """The metrics of the finished runs."""
-        return read_runs(self.finished, self.keys) if self.finished else Measured([], lambda _: [])
+        if not self.finished.runs:
+            return Measured([], lambda _: [])
+        runs = [
+            RunData(
+                run.name,
+                dict(run.settings),
+                dict(run.summary),
+                tuple(
+                    file
+                    for name in ("metrics.csv", "measured.csv")
+                    if run.path and (file := run.path / name).exists()
+                ),
+            )
+            for run in self.finished.runs
+        ]
+        return read_runs(runs, self.results.keys)
 
     @cached_property
     def groups(self) -> list[GroupRow]:
-        by_label = {group.label: group.runs for group in make_groups(self.runs, self.keys)}
-        return [
-            _group_row(label, self.names.names[label], by_label[label]) for label in self.labels
-        ]
+        return [_group_row(self.names.names[group.name], group) for group in self.results.groups]
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """Groups of ours that repeat published ones, beside these."""
         known = published()
-        fitting: dict[str, dict[Any, RunData]] = {}
-        for run in sorted(self.finished, key=_length):
+        fitting: dict[str, dict[Any, Run]] = {}
+        for run in sorted(self.finished.runs, key=_length):
             group = known.group_of(run.settings)
             if group is not None:
                 fitting.setdefault(group.name, {})[run.seed] = run  # of equal ones the longest
@@ -183,27 +199,32 @@ class Report:
     @property
     def verdict(self) -> str:
         """What came out, in a sentence."""
-        if not self.finished:
+        if not self.finished.runs:
             return "Nothing to say yet: no run is finished."
         if self.comparisons:
             return overall(self.comparisons)
-        reached = [g for g in generalised(self.measured) if g.middle is not None]
-        count = f"{len(reached)} of {len(self.labels)} groups generalised"
+        stats = {self.names.names[g.group.name]: g.stats for g in generalised(self.finished)}
+        reached = {name: found for name, found in stats.items() if found.mean is not None}
         if not reached:
             return f"No group generalised within {self._longest:,} steps."
-        first, last = (f(reached, key=lambda g: g.middle or 0) for f in (min, max))
-        text = f"{count}; first {self.names.names[first.label]}, at step {first.middle:,.0f}"
-        if len(reached) > 1:
-            text += f"; last {self.names.names[last.label]}, at step {last.middle:,.0f}"
-        return f"{text} (means over the seeds that did). No published number to compare with."
+        whole = sum(found.events == found.runs for found in reached.values())
+        count = f"{whole} of {len(self.labels)} groups generalised in all finished runs"
+        if whole < len(reached):
+            count += f", {len(reached) - whole} in some"
+        order = sorted(reached, key=lambda name: reached[name].mean or 0)
+        text = f"{count}; first {order[0]}, at step {_told(reached[order[0]])}"
+        if len(order) > 1:
+            text += f"; last {order[-1]}, at step {_told(reached[order[-1]])}"
+        return f"{text}. No published number to compare with."
 
     @property
     def state(self) -> str:
         """How complete the runs are; empty if they are."""
         parts = []
-        if len(self.finished) < len(self.runs):
+        finished = sum(run.status == "finished" for run in self.runs)
+        if finished < len(self.runs):
             parts.append(
-                f"{len(self.runs) - len(self.finished)} of {len(self.runs)} runs are not "
+                f"{len(self.runs) - finished} of {len(self.runs)} runs are not "
                 "finished and count only in the table of runs"
             )
         if self.missing:
@@ -229,29 +250,17 @@ class Report:
                 shown(run.seed),
                 run.status,
                 str(run.summary.get("message") or ""),
-                run.summary | {"final": run.summary.get("final", {})},
+                {**run.summary, "final": _final(run)},
                 train_command(run.settings),
             )
-            for run in self._ordered
+            for run in self.runs
         ]
-
-    @property
-    def _ordered(self) -> list[RunData]:
-        """The runs by group, then by seed."""
-        groups = {group.label: group.runs for group in make_groups(self.runs, self.keys)}
-        return [run for label in self.labels for run in groups[label]]
-
-    @property
-    def command(self) -> str:
-        """What repeats all runs, as far as one command does."""
-        return shlex.join(["grok", "sweep", self.spec_name]) if self.spec_name else ""
 
     @cached_property
     def environment(self) -> dict[str, str]:
         """Facts about hardware and versions, each with all values that occur."""
-        sessions = [s for run in self.runs for s in _sessions(self.directory, run)]
         facts = {
-            name: ", ".join(dict.fromkeys(str(s[name]) for s in sessions if s.get(name)))
+            name: ", ".join(dict.fromkeys(str(s[name]) for s in self._sessions if s.get(name)))
             for name in FACTS
         }
         return {name: text for name, text in facts.items() if text}
@@ -259,14 +268,17 @@ class Report:
     @property
     def training_time(self) -> str:
         """Of all runs together, one after another."""
-        seconds = sum(float(run.summary.get("seconds", 0)) for run in self.runs)
+        seconds = sum(_number(run.summary.get("seconds")) or 0 for run in self.runs)
         return str(timedelta(seconds=round(seconds)))
 
     @property
     def started(self) -> str:
         """When the first run was started."""
-        sessions = [s for run in self.runs for s in _sessions(self.directory, run)]
-        return min((str(s["started"]) for s in sessions if "started" in s), default="")
+        return min((str(s["started"]) for s in self._sessions if "started" in s), default="")
+
+    @cached_property
+    def _sessions(self) -> list[dict[str, Any]]:
+        return [session for run in self.runs for session in _sessions(run)]
 
 
 def make_report(directory: Path, spec: Spec | None = None, spec_name: str = "") -> Report:
@@ -279,15 +291,28 @@ def make_report(directory: Path, spec: Spec | None = None, spec_name: str = "") 
     Raises:
         UsageError: there is no run.
     """
-    runs = local_runs(directory)
+    found = Results.from_disk(directory)
+    runs = [*found.runs, *found.left_out]
+    results = _in_order(Results.of(runs, problems=found.problems))
     missing: list[str] = []
     if spec is not None:
         there = {Path(run.name).name for run in runs}
         missing = [p.name for p in plan_runs(spec, {}, None, directory) if p.name not in there]
-    return Report(directory, runs, spec, spec_name, missing)
+    command = shlex.join(["grok", "sweep", spec_name]) if spec_name else ""
+    return Report(directory, results, spec, command, missing)
 
 
-def train_command(settings: dict[str, Any]) -> str:
+def _in_order(results: Results) -> Results:
+    """Placements in the order of their table, other groups as they are."""
+
+    def place(group: Group) -> int:
+        name = group.settings.get(PLACEMENT)
+        return list(PLACEMENTS).index(name) if name in PLACEMENTS else len(PLACEMENTS)
+
+    return replace(results, groups=tuple(sorted(results.groups, key=place)))
+
+
+def train_command(settings: Mapping[str, Any]) -> str:
     """The command that trains a run with these settings, on any machine."""
     default = flat_settings(Config())
     command = ["grok", "train"]
@@ -299,36 +324,44 @@ def train_command(settings: dict[str, Any]) -> str:
     return shlex.join(command)
 
 
-def _group_row(label: str, name: str, runs: Sequence[RunData]) -> GroupRow:
-    done = [run.summary for run in runs if run.status == "finished"]
-
-    def steps(key: str) -> Spread:
-        return Spread(_present(summary.get(key) for summary in done))
+def _group_row(name: str, group: Group) -> GroupRow:
+    done = [run for run in group.runs if run.status == "finished"]
 
     def final(metric: str, digits: str) -> Spread:
-        return Spread(_present(s.get("final", {}).get(metric) for s in done), digits)
+        values = (_number(_final(run).get(metric)) for run in done)
+        return Spread(tuple(value for value in values if value is not None), digits)
 
     return GroupRow(
-        label=label,
         name=name,
-        runs=len(runs),
+        runs=len(group.runs),
         finished=len(done),
-        memorised=len(steps("memorised_at").values),
-        generalised=len(steps("generalised_at").values),
-        memorised_at=steps("memorised_at"),
-        generalised_at=steps("generalised_at"),
-        delay=steps("delay"),
+        memorised=phase_stats(done, "memorised_at"),
+        generalised=phase_stats(done, "generalised_at"),
+        delay=phase_stats(done, "delay"),
         test_accuracy=final("test/accuracy", ".4f"),
         train_loss=final("train/loss", ".2g"),
         test_loss=final("test/loss", ".2g"),
     )
 
 
-def _present(values: Iterable[Any]) -> tuple[float, ...]:
-    return tuple(float(v) for v in values if v is not None and math.isfinite(v))
+def _told(stats: PhaseStats) -> str:
+    """A mean, with how many runs it is of."""
+    return f"{stats.mean or 0:,.0f} (mean of {stats.count} runs)"
 
 
-def _compare(group: PublishedGroup, runs: list[RunData], groups: int) -> Comparison:
+def _final(run: Run) -> Mapping[str, Any]:
+    """The last metrics as the summary holds them; none if it is damaged."""
+    final = run.summary.get("final")
+    return final if isinstance(final, Mapping) else {}
+
+
+def _number(value: Any) -> float | None:
+    """A finite number as a summary states it; None for anything else."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and math.isfinite(value) else None
+
+
+def _compare(group: PublishedGroup, runs: list[Run], groups: int) -> Comparison:
     known = published()
     exact = known.exact_start(run.settings for run in runs)
     if exact:
@@ -339,27 +372,25 @@ def _compare(group: PublishedGroup, runs: list[RunData], groups: int) -> Compari
     return compare(group, ours, exact, known, groups)
 
 
-def _seeds(runs: Sequence[RunData], metric: str) -> Seeds:
+def _seeds(runs: Sequence[Run], metric: str) -> Seeds:
     """A metric of runs, run by run; without steps if one of them never measured it."""
-    series = [run.series(metric).rename({metric: str(i)}) for i, run in enumerate(runs)]
-    table = pl.concat(series, how="align_full")
-    values = table.drop(STEP).to_numpy().T
+    table = Group({}, tuple(runs)).aligned(metric)
+    values = table.drop(STEP).to_numpy().T.astype(np.float64)
     if np.isnan(values).all(axis=1).any():
         return Seeds(np.array([]), np.empty((len(runs), 0)))
     return Seeds(table[STEP].to_numpy().astype(np.float64), values)
 
 
-def _length(run: RunData) -> int:
+def _length(run: Run) -> int:
     """The step up to which a run was trained; 0 if its summary does not say."""
-    return int(run.summary.get("step") or 0)
+    return int(_number(run.summary.get("step")) or 0)
 
 
-def _sessions(directory: Path, run: RunData) -> list[dict[str, Any]]:
+def _sessions(run: Run) -> list[dict[str, Any]]:
     """The entries of a run's environment.json; none if there is no such file, or it is damaged."""
-    place = directory if (directory / "config.yaml").is_file() else directory / run.name
     try:
-        sessions = json.loads((place / "environment.json").read_text())
-    except (FileNotFoundError, ValueError):
+        sessions = json.loads((run.path / "environment.json").read_text()) if run.path else []
+    except (OSError, ValueError, RecursionError):
         return []
     entries = sessions if isinstance(sessions, list) else []
     return [session for session in entries if isinstance(session, dict)]
