@@ -6,23 +6,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from grok_cli.errors import GrokError, UsageError
+from grok_cli.cli import completion
+from grok_cli.errors import GrokError, UsageError, cause
 
 if TYPE_CHECKING:
-    from grok_cli.report.report import Report
     from grok_cli.sweeps.spec import Spec
-
-IMAGES = ("accuracy", "generalisation")  # beside a Markdown report
 
 
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the runs are.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Where the runs are.", autocompletion=completion.run_directories
+        ),
+    ],
     study: Annotated[
         str | None,
         typer.Option(
             "--sweep",
             metavar="FILE.yaml|NAME",
             help=escape("The sweep that they are of. [default: the study of the directory's name]"),
+            autocompletion=completion.studies,
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only runs with this setting; may be repeated.",
+            autocompletion=completion.assignments,
         ),
     ] = None,
     out: Annotated[
@@ -34,6 +46,14 @@ def report(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Markdown for a README, with figures beside it.")
     ] = False,
+    compact: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a folder to keep without the runs: README.md, figures, thinned curves and "
+            "a row a run as CSV; below a megabyte.",
+        ),
+    ] = None,
 ) -> None:
     """Write a page on runs: verdict, figures, groups, published numbers, how to repeat it.
 
@@ -41,22 +61,23 @@ def report(
     """
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such directory; expected one of runs")
+    if compact is not None and (markdown or out is not None):
+        raise UsageError("--compact FOLDER writes a folder; leave out --markdown and --out")
     spec, name = _spec(directory, study)
 
-    from grok_cli.report.pages import html_page, markdown_page
+    from grok_cli.report.output import write_compact, write_html, write_markdown
     from grok_cli.report.report import make_report
-    from grok_cli.runs.files import write_text
 
-    content = make_report(directory, spec, name)
-    file = out or directory / ("report.md" if markdown else "report.html")
+    content = make_report(directory, spec, name, where=where or ())
+    file = compact or out or directory / ("report.md" if markdown else "report.html")
+    write = write_compact if compact else write_markdown if markdown else write_html
     try:
-        if markdown:
-            write_text(file, markdown_page(content, _images(content, file)))
-        else:
-            write_text(file, html_page(content))
+        write(content, file)
     except OSError as error:
-        raise GrokError(f"cannot write {file}: {error.strerror}") from None
+        raise GrokError(f"cannot write {file}: {cause(error)}") from None
     typer.echo(file)
+    if content.problems:
+        raise GrokError("\n".join((*content.problems, "left out of the report")))
 
 
 def _spec(directory: Path, study: str | None) -> "tuple[Spec | None, str]":
@@ -68,19 +89,3 @@ def _spec(directory: Path, study: str | None) -> "tuple[Spec | None, str]":
     name = directory.resolve().name
     file = STUDIES / f"{name}.yaml"
     return (read_spec(file), name) if file.is_file() else (None, "")
-
-
-def _images(content: "Report", file: Path) -> list[Path]:
-    """The figures of a Markdown report, drawn into files beside it."""
-    from grok_cli.figures.bands import drawn_bands
-    from grok_cli.figures.catalogue import make_chart
-    from grok_cli.figures.matplotlib import draw, save
-
-    if not drawn_bands(content.measured, ["test/accuracy"]):
-        return []
-    files = []
-    for name in IMAGES:
-        image = file.with_name(f"{file.stem}-{name}.png")
-        save(draw(make_chart(name, content.measured)), image)
-        files.append(image)
-    return files

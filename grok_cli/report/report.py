@@ -268,7 +268,7 @@ class Report:
     @property
     def training_time(self) -> str:
         """Of all runs together, one after another."""
-        seconds = sum(_number(run.summary.get("seconds")) or 0 for run in self.runs)
+        seconds = sum(number(run.summary.get("seconds")) or 0 for run in self.runs)
         return str(timedelta(seconds=round(seconds)))
 
     @property
@@ -281,21 +281,24 @@ class Report:
         return [session for run in self.runs for session in _sessions(run)]
 
 
-def make_report(directory: Path, spec: Spec | None = None, spec_name: str = "") -> Report:
+def make_report(
+    directory: Path, spec: Spec | None = None, spec_name: str = "", *, where: Sequence[str] = ()
+) -> Report:
     """Gather what there is to report about the runs in a directory.
 
     Args:
         spec: the sweep that they are of.
         spec_name: its name or file.
+        where: filters such as "model.ln_type=pre"; see `parse_where`.
 
     Raises:
         UsageError: there is no run.
     """
-    found = Results.from_disk(directory)
+    found = Results.from_disk(directory, where=where)
     runs = [*found.runs, *found.left_out]
     results = _in_order(Results.of(runs, problems=found.problems))
     missing: list[str] = []
-    if spec is not None:
+    if spec is not None and not where:
         there = {Path(run.name).name for run in runs}
         missing = [p.name for p in plan_runs(spec, {}, None, directory) if p.name not in there]
     command = shlex.join(["grok", "sweep", spec_name]) if spec_name else ""
@@ -328,7 +331,7 @@ def _group_row(name: str, group: Group) -> GroupRow:
     done = [run for run in group.runs if run.status == "finished"]
 
     def final(metric: str, digits: str) -> Spread:
-        values = (_number(_final(run).get(metric)) for run in done)
+        values = (number(_final(run).get(metric)) for run in done)
         return Spread(tuple(value for value in values if value is not None), digits)
 
     return GroupRow(
@@ -355,7 +358,7 @@ def _final(run: Run) -> Mapping[str, Any]:
     return final if isinstance(final, Mapping) else {}
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
     """A finite number as a summary states it; None for anything else."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and math.isfinite(value) else None
@@ -383,7 +386,7 @@ def _seeds(runs: Sequence[Run], metric: str) -> Seeds:
 
 def _length(run: Run) -> int:
     """The step up to which a run was trained; 0 if its summary does not say."""
-    return int(_number(run.summary.get("step")) or 0)
+    return int(number(run.summary.get("step")) or 0)
 
 
 def _sessions(run: Run) -> list[dict[str, Any]]:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from grok_cli.figures.catalogue import make_chart
 from grok_cli.figures.svg import figure_html
+from grok_cli.report.output import curves_table
 from grok_cli.report.pages import html_page, markdown_page, markdown_text
 from grok_cli.report.report import make_report, train_command
 from grok_cli.runs.directory import RunDir
@@ -154,6 +156,72 @@ def test_directory_of_a_run_that_never_began(tmp_path: Path) -> None:
     assert "no run is finished" in page
 
 
+def test_a_damaged_run_is_left_out_by_name(tmp_path: Path, typed: Grok) -> None:
+    rows: Rows = {"step": [1, 2], "test/accuracy": [0.1, 1.0]}
+    make_run(tmp_path / "runs", rows, model__ln_type="pre")
+    make_run(tmp_path / "runs", rows, model__ln_type="off")
+    bad = make_run(tmp_path / "runs", rows, model__ln_type="mlp-pre")
+    (bad / "config.yaml").write_text("model: [")
+    report = make_report(tmp_path / "runs")
+    assert sorted(group.name for group in report.groups) == ["off (No LN)", "pre (M+A*)"]
+    assert len(report.problems) == 1
+    assert bad.name in html_page(report)
+    made = typed("report", str(tmp_path / "runs"))
+    assert made.returncode == 1
+    assert bad.name in made.stderr
+    assert (tmp_path / "runs" / "report.html").is_file()
+
+
+def test_a_group_in_which_one_seed_generalised_is_not_said_to_have(tmp_path: Path) -> None:
+    """A mean never stands without the number of runs that it is of."""
+    for seed, reached in ((1, 1.0), (2, 0.5), (3, 0.5)):
+        rows: Rows = {"step": [10, 380], "test/accuracy": [0.1, reached]}
+        run = make_run(tmp_path / "runs", rows, data__modulus=11, train__seed=seed)
+        summary = json.loads((run / "summary.json").read_text())
+        summary["generalised_at"] = 380 if reached == 1 else None
+        (run / "summary.json").write_text(json.dumps(summary))
+    report = make_report(tmp_path / "runs")
+    assert report.verdict.startswith("0 of 1 groups generalised in all finished runs, 1 in some")
+    assert "at step 380 (mean of 1 of 3 runs)" in report.verdict
+    assert "380<small>1 of 3</small>" in html_page(report)
+    assert "380 (1 of 3)" in markdown_page(report, [])
+
+
+def test_only_runs_that_were_asked_for_are_reported(runs: Path) -> None:
+    report = make_report(runs, where=["model.ln_type=pre"])
+    assert [group.name for group in report.groups] == ["pre (M+A*)"]
+
+
+def test_compact_report_is_a_folder_of_its_own(runs: Path, tmp_path: Path, typed: Grok) -> None:
+    folder = tmp_path / "kept" / "study"
+    made = typed("report", str(runs), "--compact", str(folder))
+    assert made.returncode == 0, made.stderr
+    text = (folder / "README.md").read_text()
+    images = re.findall(r"!\[.*\]\((.*)\)", text)
+    assert {"accuracy.png", "loss.png", "generalisation.png"} <= set(images)
+    files = {file.name: file.stat().st_size for file in folder.iterdir()}
+    assert set(files) == {*images, "README.md", "curves.csv", "runs.csv"}
+    assert sum(files.values()) < 1_000_000
+    table = pl.read_csv(folder / "runs.csv")
+    assert len(table) == 4
+    assert (table["seconds"] > 0).all()
+    refused = typed("report", str(runs), "--compact", str(folder), "--markdown")
+    assert refused.returncode == 2
+
+
+def test_kept_curves_are_the_means_and_extremes_of_the_finished_runs(tmp_path: Path) -> None:
+    steps = [float(step) for step in range(1, 10_001)]
+    for seed, factor in ((1, 1.0), (2, 3.0)):
+        rows: Rows = {"step": list(range(1, 10_001)), "test/loss": [factor * s for s in steps]}
+        make_run(tmp_path / "runs", rows, data__modulus=11, train__seed=seed)
+    table = curves_table(make_report(tmp_path / "runs")).filter(metric="test/loss")
+    assert 150 < len(table) <= 200
+    assert table["step"].is_sorted()
+    assert (table["step"][0], table["step"][-1]) == (1, 10_000)
+    first = table.row(0, named=True)
+    assert (first["mean"], first["lowest"], first["highest"], first["runs"]) == (2, 1, 3, 2)
+
+
 def test_sweep_then_report_then_markdown(grok: Grok, tmp_path: Path) -> None:
     flags = [*SMALL_FLAGS, "--set=measure.diagnostics={rank: 20}"]
     swept = grok("sweep", "ln-positions", "--ln-type", "pre", "--seeds", "1", *flags)
@@ -231,6 +299,57 @@ def test_hovering_shows_the_values_of_the_nearest_step(
     chromium.point(2, 2)
     assert chromium.run("return document.querySelector('[data-chart=loss] .tip').hidden")
     assert chromium.messages() == []
+
+
+@needs_browser
+def test_the_box_with_values_hides_nothing_of_its_chart(chromium: Browser, page: Path) -> None:
+    chromium.open(page)
+    x, y = chromium.run(
+        "const svg = document.querySelector('[data-chart=loss] svg');"
+        "svg.scrollIntoView({block: 'center'}); const b = svg.getBoundingClientRect();"
+        "return [b.left + b.width / 2, b.top + b.height / 2]"
+    )
+    chromium.point(x, y)
+    tip, bottom = chromium.run(
+        "const figure = document.querySelector('[data-chart=loss]');"
+        "return [figure.querySelector('.tip').getBoundingClientRect().top,"
+        " figure.querySelector('svg').getBoundingClientRect().bottom]"
+    )
+    assert tip >= bottom
+
+
+@needs_browser
+def test_pressing_a_title_sorts_the_table_by_numbers(chromium: Browser, page: Path) -> None:
+    chromium.open(page)
+    column = (
+        "const table = [...document.querySelectorAll('table.sortable')].at(-1);"
+        "const titles = [...table.tHead.rows[0].cells];"
+        "const at = titles.findIndex(title => title.textContent.startsWith('seed'));"
+    )
+    press = column + "titles[at].querySelector('button').click();"
+    values = (
+        "return [titles[at].ariaSort, [...table.tBodies[0].rows].map(r => r.cells[at].innerText)]"
+    )
+    assert chromium.run(press + values) == ["ascending", ["456", "456", "789", "789"]]
+    assert chromium.run(press + values) == ["descending", ["789", "789", "456", "456"]]
+
+
+@needs_browser
+def test_every_chart_has_a_role_and_a_label(chromium: Browser, page: Path) -> None:
+    chromium.open(page)
+    charts = chromium.run(
+        "return [...document.querySelectorAll('.chart svg')].map(s => [s.role, s.ariaLabel])"
+    )
+    assert all(role == "img" and label for role, label in charts)
+
+
+@needs_browser
+def test_tables_fit_on_a_screen_of_1400(chromium: Browser, page: Path) -> None:
+    chromium.open(page, width=1400)
+    hidden = chromium.run(
+        "return [...document.querySelectorAll('.wide')].map(w => w.scrollWidth - w.clientWidth)"
+    )
+    assert not any(hidden)
 
 
 @needs_browser

@@ -66,6 +66,20 @@ def test_study_has_the_papers_seeds_steps_and_diagnostics(name: str) -> None:
         DIAGNOSTICS.check(run.config.measure.diagnostics)
 
 
+@pytest.mark.parametrize(
+    ("name", "measured"),
+    [
+        *((name, {"ntk", "rank", "fourier", "attention"}) for name in ("ln-positions", "depth")),
+        ("rmsnorm", {"ntk", "rank", "fourier", "attention"}),
+        ("mlp-memorization", {"spec", "ntk", "fourier"}),
+        ("learning-rate", {"ntk", "rank", "fourier"}),
+    ],
+)
+def test_study_measures_what_the_papers_script_measured(name: str, measured: set[str]) -> None:
+    (run, *_) = plan_runs(read_spec(STUDIES / f"{name}.yaml"), {}, None, Path("runs"))
+    assert measured <= set(run.config.measure.diagnostics)
+
+
 def test_learning_rate_study_keeps_the_decay_of_a_step() -> None:
     for run in plan_runs(read_spec(STUDIES / "learning-rate.yaml"), {}, None, Path("runs")):
         opt = run.config.opt
