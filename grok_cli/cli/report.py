@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from grok_cli.cli import completion
+from grok_cli.cli.selection import Where, check_directory, end, refuse_empty, say_problems
 from grok_cli.errors import GrokError, UsageError, cause
 
 if TYPE_CHECKING:
@@ -29,14 +30,7 @@ def report(
             autocompletion=completion.studies,
         ),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Only runs with this setting; may be repeated.",
-            autocompletion=completion.assignments,
-        ),
-    ] = None,
+    where: Where = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -59,8 +53,7 @@ def report(
 
     One HTML file that needs no network, or Markdown. The file is the last line on stdout.
     """
-    if not directory.is_dir():
-        raise UsageError(f"{directory}: no such directory; expected one of runs")
+    check_directory(directory)
     if compact is not None and (markdown or out is not None):
         raise UsageError("--compact FOLDER writes a folder; leave out --markdown and --out")
     spec, name = _spec(directory, study)
@@ -69,6 +62,8 @@ def report(
     from grok_cli.report.report import make_report
 
     content = make_report(directory, spec, name, where=where or ())
+    say_problems(content.problems)
+    refuse_empty(content.results, where)
     file = compact or out or directory / ("report.md" if markdown else "report.html")
     write = write_compact if compact else write_markdown if markdown else write_html
     try:
@@ -76,8 +71,7 @@ def report(
     except OSError as error:
         raise GrokError(f"cannot write {file}: {cause(error)}") from None
     typer.echo(file)
-    if content.problems:
-        raise GrokError("\n".join((*content.problems, "left out of the report")))
+    end(content.problems)
 
 
 def _spec(directory: Path, study: str | None) -> "tuple[Spec | None, str]":

@@ -129,7 +129,7 @@ def _curves(steps: Any, curves: Mapping[str, Any]) -> Curves:
 def _repeats(settings: Mapping[str, Any], group: Mapping[str, Any]) -> bool:
     return all(
         _equal(settings.get(key), value)
-        for key, value in (_protocol() | group).items()
+        for key, value in {**_protocol(), **group}.items()
         if key not in (DRAWS, *SEEDS)
     )
 
