@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape as plain
 
+from grok_cli.cli.completion import run_directories
 from grok_cli.cli.options import listed
 from grok_cli.cli.output import escape
 from grok_cli.cli.selection import (
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 
 def export_csv(
     source: Annotated[
-        str, typer.Argument(metavar="DIR|wandb:ENTITY/PROJECT", help="Where the runs are.")
+        str,
+        typer.Argument(
+            metavar="DIR|wandb:ENTITY/PROJECT",
+            help="Where the runs are.",
+            autocompletion=run_directories,
+        ),
     ] = "runs",
     metric: Annotated[
         list[str] | None,

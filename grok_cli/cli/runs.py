@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape as plain
 
+from grok_cli.cli.completion import run_directories
 from grok_cli.cli.output import Column, print_json, print_table, write_csv
 from grok_cli.cli.selection import Where, check_directory, end, say_problems
 from grok_cli.results import Results, Run
@@ -36,6 +37,7 @@ def runs(
             metavar="[DIR]...",
             help=plain("Where the runs are. [default: runs]"),
             show_default=False,
+            autocompletion=run_directories,
         ),
     ] = None,
     where: Where = None,

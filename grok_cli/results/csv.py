@@ -171,7 +171,7 @@ def _group(name: str, content: _Found) -> Group:
         )
         for kind, series in content.runs.items()
     )
-    return Group(settings, runs, content.means, "" if settings else name)
+    return Group(settings, runs, content.means, name)
 
 
 def _seed(kind: str) -> Any:

@@ -5,7 +5,6 @@ runs of the group that have a value at that step. Runs of different length, or e
 steps, leave empty cells; no value is made up.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import IO, Any
 
 import polars as pl
 
-from grok_cli.errors import UsageError
+from grok_cli.errors import UsageError, did_you_mean
 from grok_cli.results.cells import name_cell
 from grok_cli.results.group import Group, side_by_side, statistics
 from grok_cli.results.phases import PHASES
@@ -33,8 +32,7 @@ def chosen_metrics(results: Results, globs: Sequence[str]) -> list[str]:
         raise UsageError("these runs hold no metrics yet")
     for glob in globs:
         if not any(fnmatchcase(name, glob) for name in names):
-            nearest = difflib.get_close_matches(glob, names, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(names)}"
+            hint = did_you_mean(glob, names) or f"there are {', '.join(names)}"
             raise UsageError(f"--metric {glob}: no such metric; {hint}")
     return [name for name in names if any(fnmatchcase(name, glob) for glob in globs or ["*"])]
 

@@ -26,7 +26,7 @@ class Group:
         settings: those that name the group, with the value that all its runs share.
         runs: ordered by seed; () if they come from a file that holds nothing but their mean.
         means: for such a file, from each metric the table that `mean` returns.
-        text: what such a file calls the group, where that states no settings.
+        text: what a file calls the group; "" for runs read from elsewhere.
     """
 
     settings: Settings

@@ -1,11 +1,10 @@
 """Filters on runs: `--where key=value`."""
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from grok_cli.core.config import KEYS
-from grok_cli.errors import UsageError
+from grok_cli.core.config import KEYS, present_spelling
+from grok_cli.errors import UsageError, did_you_mean
 from grok_cli.results.group import shown
 
 FACTS = ("status", "phase")  # of a summary, by which runs are found, too
@@ -60,11 +59,12 @@ def full_key(text: str, known: Sequence[str], option: str) -> str:
     Raises:
         UsageError: none, or several.
     """
-    if text in known:
-        return text
+    if present_spelling(text) in known:
+        return present_spelling(text)
     named = [key for key in known if key.rpartition(".")[2] == text]
     if len(named) == 1:
         return named[0]
-    nearest = named or difflib.get_close_matches(text, known, n=1)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`grok config schema` lists them"
-    raise UsageError(f"{option} {text}: no such setting; {hint}")
+    hint = f"expected one of {', '.join(named)}" if named else did_you_mean(text, known)
+    raise UsageError(
+        f"{option} {text}: no such setting; {hint or '`grok config schema` lists them'}"
+    )
