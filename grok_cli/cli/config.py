@@ -1,5 +1,6 @@
 """`grok config`: the settings that a run would have, their schema, and a check of a file."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,10 @@ from grok_cli.cli import completion
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.output import print_json
 from grok_cli.core.config import Config
-from grok_cli.runs.settings import load_config
+from grok_cli.executors.registry import build_options
+from grok_cli.runs.settings import is_sweep, load_config, read_yaml
+from grok_cli.sweeps.plan import plan_runs
+from grok_cli.sweeps.spec import spec_of
 
 app = typer.Typer(help="Show and check settings.", no_args_is_help=True)
 
@@ -43,11 +47,19 @@ def validate(
         Path,
         typer.Argument(
             metavar="FILE.yaml",
-            help="A settings file.",
+            help="A file of settings, or of a sweep.",
             autocompletion=completion.yaml_files,
         ),
     ],
 ) -> None:
-    """Check a settings file: exit code 0 if a run could be made of it, 2 with the reason if not."""
-    config = load_config(file)
-    typer.echo(f"{file}: valid; a run of it is named {config.run_name()}")
+    """Check a file of settings or of a sweep: exit code 0 if runs could be made of it, 2 with the
+    reason if not."""
+    content = read_yaml(file)
+    if not is_sweep(content):
+        config = load_config(file)
+        typer.echo(f"{file}: valid; a run of it is named {config.run_name()}")
+        return
+    spec = spec_of(content, str(file))
+    build_options(spec.executor, str(file))
+    runs = plan_runs(spec, {}, None, Path("runs") / file.stem)
+    typer.echo(f"{file}: valid; a sweep of {len(runs)} runs: grok sweep {shlex.quote(str(file))}")

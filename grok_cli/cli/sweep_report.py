@@ -4,20 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from grok_cli.cli.output import Column, escape, print_json, print_table
 from grok_cli.executors.worker import last_lines
-from grok_cli.results.phases import GroupPhases, group_phases
-from grok_cli.results.run import Run
-from grok_cli.results.table import Results
 from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.estimate import Forecast
 from grok_cli.sweeps.states import Entry
 from grok_cli.sweeps.sweep import Sweep
+
+if TYPE_CHECKING:
+    from grok_cli.results.phases import GroupPhases
 
 LOG_LINES = 5  # of a failed run's log that are shown
 MOST_FAILURES = 5  # of the same reason that are named
@@ -95,7 +95,16 @@ def print_detached(sweep: Sweep, queued: int, waiting: int, command: Callable[..
 
 def report(entries: Sequence[Entry], directory: Path, as_json: bool) -> None:
     """The groups, the runs that failed, and the directory as the last line."""
-    groups = group_phases(Results.of([_run(entry) for entry in entries]))
+    from grok_cli.results.phases import group_phases
+    from grok_cli.results.run import Run
+    from grok_cli.results.table import Results
+
+    planned = [entry.planned for entry in entries]
+    results = Results.of(
+        Run(run.name, flat_settings(run.config), entry.summary, run.run.path)
+        for run, entry in zip(planned, entries, strict=True)
+    )
+    groups = group_phases(results)
     if as_json:
         runs = [
             {
@@ -148,12 +157,7 @@ def short(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _run(entry: Entry) -> Run:
-    planned = entry.planned
-    return Run(planned.name, flat_settings(planned.config), entry.summary, planned.run.path)
-
-
-def _row(group: GroupPhases) -> dict[str, Any]:
+def _row(group: "GroupPhases") -> dict[str, Any]:
     steps = group.generalised
     return {
         "group": group.group.label,

@@ -7,6 +7,7 @@ nearest valid one.
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from grok_cli.core.config import KEYS, SECTIONS, Config, present_spelling
 from grok_cli.core.fields import SettingsError as SettingsError  # for all who deal with settings
 from grok_cli.core.fields import checked
 from grok_cli.diagnostics.registry import DIAGNOSTICS
+
+SWEEP_FIELDS = (  # at the top of a sweep file (sweeps/spec.py), as against one of settings
+    *("question", "source", "base", "grid", "points", "seeds", "executor"),
+    "parameters",  # of W&B's
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -155,7 +161,7 @@ def layer(
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     if file is not None:
-        values = flatten(read_yaml(file), str(file))
+        values = flatten(_read_settings(file), str(file))
         origin = dict.fromkeys(values, str(file))
     for key, (flag, value) in flags.items():
         values[key], origin[key] = value, flag
@@ -176,7 +182,22 @@ def flat_settings(config: Config) -> dict[str, Any]:
 
 def load_config(file: Path) -> Config:
     """The configuration that a YAML file states."""
-    return build_config(flatten(read_yaml(file), str(file)), str(file))
+    return build_config(flatten(_read_settings(file), str(file)), str(file))
+
+
+def is_sweep(content: Mapping[str, Any]) -> bool:
+    """Whether a file's content is meant as a sweep, and not as the settings of a run."""
+    return any(name in content for name in SWEEP_FIELDS)
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    content = read_yaml(file)
+    if is_sweep(content):
+        raise SettingsError(
+            f"{file} is a sweep file: `grok sweep {shlex.quote(str(file))}` runs it; expected the "
+            "settings of one run"
+        )
+    return content
 
 
 def dump_config(config: Config) -> str:

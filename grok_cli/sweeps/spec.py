@@ -20,9 +20,11 @@ from typing import Any
 
 from grok_cli.core.config import SECTIONS, affects_result
 from grok_cli.runs.settings import (
+    SWEEP_FIELDS,
     SettingsError,
     check_key,
     flatten,
+    is_sweep,
     parse_value,
     read_yaml,
 )
@@ -30,7 +32,7 @@ from grok_cli.sweeps.seeds import seeds_of_file
 from grok_cli.sweeps.wandb_spec import is_wandb, translate
 
 STUDIES = Path(__file__).parents[1] / "studies"  # sweep files that come with the program
-FIELDS = ("question", "source", "base", "grid", "points", "seeds", "executor")
+FIELDS = tuple(name for name in SWEEP_FIELDS if name != "parameters")  # that one is W&B's
 PAPER_PLACEMENTS = ("off", "attn-pre", "pre", "mlp-pre", "attn-pre-qk", "attn-pre-v")
 
 
@@ -109,6 +111,8 @@ def spec_of(content: Mapping[str, Any], source: str) -> Spec:
         if name not in FIELDS:
             nearest = difflib.get_close_matches(str(name), FIELDS, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"expected {', '.join(FIELDS)}"
+            if str(name).partition(".")[0] in SECTIONS:
+                hint = "settings of every run stand below base:"
             raise SettingsError(f"{source}: unknown field {name}; {hint}")
     points = content.get("points") or []
     if not isinstance(points, list):
@@ -122,11 +126,6 @@ def spec_of(content: Mapping[str, Any], source: str) -> Spec:
         source=_text(content, "source", source),
         executor=content.get("executor"),
     )
-
-
-def is_sweep(content: Mapping[str, Any]) -> bool:
-    """Whether a file's content is meant as a sweep, and not as the settings of a run."""
-    return any(name in content for name in (*FIELDS, "parameters"))
 
 
 def parse_grid(texts: list[str]) -> dict[str, list[Any]]:

@@ -7,11 +7,15 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from grok_cli.errors import UsageError
 from grok_cli.executors.local import share_cores
 from grok_cli.runs.settings import SettingsError
-from grok_cli.sweeps.plan import plan_runs
+from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
 from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
+from tests.conftest import SMALL_FLAGS
+
+Typed = Callable[..., CompletedProcess[str]]
 
 
 def test_seeds_are_the_papers_and_go_on_deterministically() -> None:
@@ -156,14 +160,148 @@ def test_cores_are_used_once(
     assert share_cores(*given) == shared
 
 
-def test_dry_run_makes_nothing(grok: Callable[..., CompletedProcess[str]], tmp_path: Path) -> None:
-    result = grok("sweep", "--dry-run", "--seeds", "2", "--grid", "model.ln_type=pre,off", "--json")
+def test_dry_run_makes_nothing(typed: Typed, tmp_path: Path) -> None:
+    result = typed(
+        "sweep", "--dry-run", "--seeds", "2", "--grid", "model.ln_type=pre,off", "--json"
+    )
     assert result.returncode == 0, result.stderr
     plan = json.loads(result.stdout)
     assert [run["status"] for run in plan["runs"]] == ["new"] * 4
     assert plan["steps_left"] == 40_000
     assert plan["seconds"] > 0  # a few steps were measured
     assert not list(tmp_path.iterdir())
-    wrong = grok("sweep", "--grid", "model.ln_typ=pre")
+    wrong = typed("sweep", "--grid", "model.ln_typ=pre")
     assert wrong.returncode == 2
     assert "did you mean model.ln_type" in wrong.stderr
+
+
+def test_either_kind_of_file_is_checked_and_told_apart(typed: Typed, tmp_path: Path) -> None:
+    assert typed("studies", "copy", "ln-positions", "mine.yaml").returncode == 0
+    (tmp_path / "run.yaml").write_text("data: {modulus: 97}\n")
+    valid = typed("config", "validate", "mine.yaml")
+    assert (valid.returncode, "a sweep of 20 runs" in valid.stdout) == (0, True), valid.stderr
+    assert typed("config", "validate", "run.yaml").returncode == 0
+    for command, words in (
+        (["train", "--config", "mine.yaml"], "is a sweep file: `grok sweep mine.yaml` runs it"),
+        (["sweep", "run.yaml"], "is a file of settings (data), not of a sweep"),
+    ):
+        refused = typed(*command)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("grid: {model.ln_typ: [pre]}\n", "did you mean model.ln_type"),
+        ("executor: {kind: slum}\ngrid: {model.ln_type: [pre]}\n", "did you mean slurm"),
+        ("base: {data.modulus: 1}\n", "data.modulus"),
+    ],
+)
+def test_a_sweep_file_that_is_wrong_is_not_valid(
+    typed: Typed, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "sweep.yaml").write_text(text)
+    refused = typed("config", "validate", "sweep.yaml")
+    assert refused.returncode == 2
+    assert message in refused.stderr
+
+
+def test_what_is_typed_wins_over_the_grid_and_the_grid_over_the_base(tmp_path: Path) -> None:
+    spec = Spec(base={"model.ln_type": "off"}, grid={"model.ln_type": ["pre", "peri"]})
+    assert placements(plan_runs(spec, {}, [1], tmp_path)) == ["pre", "peri"]
+    assert placements(plan_runs(spec, {"model.ln_type": "post"}, [1], tmp_path)) == ["post"]
+    points = Spec(base={"model.ln_type": "off"}, points=[{"model.ln_type": "pre"}])
+    assert placements(plan_runs(points, {}, [1], tmp_path)) == ["pre"]
+
+
+def test_set_wins_over_a_file_of_settings(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("data: {modulus: 97}\nopt: {learning_rate: 0.5}\n")
+    shown = typed("config", "show", "--config", "run.yaml", "--set", "data.modulus=23")
+    assert "  modulus: 23" in shown.stdout
+    assert "  learning_rate: 0.5" in shown.stdout
+
+
+def placements(runs: list[PlannedRun]) -> list[str]:
+    return [run.config.model.ln_type for run in runs]
+
+
+def test_seeds_that_a_file_names_are_those(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    for text, seeds in (("[3]", [3]), ("3", [456, 789, 111]), ("[5, 4, 5]", [5, 4])):
+        file.write_text(f"seeds: {text}\n")
+        runs = plan_runs(read_spec(file), {}, None, tmp_path)
+        assert [run.config.train.seed for run in runs] == seeds
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "true", "[true]", "[1.5]", "[]", "{}", "x", "20000"])
+def test_seeds_of_a_file_that_make_no_sense_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "sweep.yaml").write_text(f"seeds: {text}\n")
+    with pytest.raises(SettingsError, match="seeds"):
+        read_spec(tmp_path / "sweep.yaml")
+
+
+@pytest.mark.parametrize("text", ["100000000", "10001", "9" * 5000, "1," + "9" * 5000])
+def test_a_number_of_seeds_has_a_limit(text: str) -> None:
+    with pytest.raises(SettingsError, match="--seeds"):
+        parse_seeds(text)
+
+
+def test_a_grid_of_millions_is_refused_before_its_points_are_made(tmp_path: Path) -> None:
+    keys = ("opt.learning_rate", "opt.weight_decay", "opt.beta1", "opt.beta2", "opt.eps")
+    spec = Spec(grid={key: list(range(1, 1000)) for key in keys})
+    with pytest.raises(UsageError, match="expected at most 10,000"):
+        plan_runs(spec, {}, [1], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "question: [1]\n",
+        "base: 5\n",
+        "base: {model: 5}\n",
+        "base: {model: {ln_type: {a: b}}}\n",
+        "grid: [1]\n",
+        "grid: {model.ln_type: [{a: b}]}\n",
+        "points: [5]\n",
+        "1: 2\nseeds: 1\n",
+        "parameters: 5\n",
+        "parameters: {data.modulus: 5}\n",
+        "parameters: {data.modulus: {values: 5}}\n",
+        "parameters: {model: {parameters: 5}}\n",
+        "parameters: {1: {value: 5}}\n",
+        "parameters: {data.modulus: {value: [5]}}\nproject: [x]\n",
+        "model.ln_type: off\ngrid: {}\n",
+    ],
+)
+def test_values_of_wrong_types_in_sweep_files_are_one_message(tmp_path: Path, text: str) -> None:
+    (tmp_path / "sweep.yaml").write_text(text)
+    with pytest.raises(UsageError, match="sweep"):
+        plan_runs(read_spec(tmp_path / "sweep.yaml"), {}, [1], tmp_path)
+
+
+def test_many_runs_are_asked_about(typed: Typed, tmp_path: Path) -> None:
+    refused = typed("sweep", "--seeds", "456", "--ln-type", "pre")
+    assert refused.returncode == 2
+    assert "456 runs are to be trained" in refused.stderr
+    assert "--seeds 456, " in refused.stderr
+    assert "grok train --seed 456" in refused.stderr
+    assert "--yes" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    assert typed("sweep", "--seeds", "456", "--ln-type", "pre", "--status").returncode == 0
+
+
+def test_what_takes_days_is_asked_about(typed: Typed, tmp_path: Path) -> None:
+    refused = typed("sweep", "--seeds=1", "--ln-type=pre", "--modulus=997", "--steps=100000")
+    assert refused.returncode == 2
+    assert "hours" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_cannot_be_written_is_refused_once(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file is in the way")
+    refused = typed("sweep", "--seeds=2", "--ln-type=pre", *SMALL_FLAGS)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "cannot write to runs" in refused.stderr
