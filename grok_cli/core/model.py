@@ -2,13 +2,13 @@
 
 Input rows are [a, b, =]; the answer is read at the last position; attention is not masked. Which
 inputs of a block are normalised is data (`placement.PLACEMENTS`). A model holds no norm that it
-does not use. This is the reference for the fast engine (`engines/fast`), which computes the
-same function from the same parameters.
+does not use. Whoever wants to see or replace what is computed passes a `Steps` (`steps.py`). The
+fast engine (`engines/fast`) computes the same function from the same parameters.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from grok_cli.core.config import ModelConfig
 from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
+from grok_cli.core.steps import UNWATCHED, Replacement, Steps, Watched
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -25,23 +26,29 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@dataclass
-class Trace:
-    """What a forward pass computed, one list entry a layer.
+POSITIONS = 3  # of a row
+
+
+class Computed(NamedTuple):
+    """How many of the last positions the last block computes, of which only the last is read.
 
     Attributes:
-        attention: attention weights after the softmax.
-        attn_out: what attention adds to the residual stream (after the output projection, and
-            after the `attn_out` norm where there is one).
-        residual: the residual stream at the last position just before the unembedding (after the
-            final norm where there is one); Z in the diagnostics' formulas.
-        logits: the model's output.
+        attending: positions that are queries of its attention.
+        passed_on: positions that are computed after its attention, at most those.
     """
 
-    attention: list[Float[Tensor, "batch head query key"]] = field(default_factory=list)
-    attn_out: list[Float[Tensor, "batch pos d"]] = field(default_factory=list)
-    residual: Float[Tensor, "batch d"] = field(default_factory=lambda: torch.empty(0))
-    logits: Float[Tensor, "batch vocab"] = field(default_factory=lambda: torch.empty(0))
+    attending: int = POSITIONS
+    passed_on: int = POSITIONS
+
+
+EVERYTHING = Computed()
+ANSWER_ONLY = Computed(1, 1)
+ALL_ATTENTION = Computed(POSITIONS, 1)
+
+
+def last(x: Float[Tensor, "*batch pos d"], count: int) -> Float[Tensor, "*batch last d"]:
+    """The last positions."""
+    return x if x.shape[-2] == count else x[..., -count:, :]
 
 
 class Norm(nn.Module):
@@ -70,16 +77,37 @@ class Attention(nn.Module):
         self.out = nn.Parameter(torch.empty(config.d_model, config.d_model))
 
     def forward(
-        self, x_qk: Float[Tensor, "batch pos d"], x_v: Float[Tensor, "batch pos d"]
-    ) -> tuple[Float[Tensor, "batch pos d"], Float[Tensor, "batch head query key"]]:
-        """The output and the attention weights."""
-        w_q, w_k, w_v = self.qkv.chunk(3)
-        q, k, v = (self.split(x) for x in (x_qk @ w_q.T, x_qk @ w_k.T, x_v @ w_v.T))
-        weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(dim=-1)
-        return (weights @ v).transpose(1, 2).flatten(2) @ self.out.T, weights
+        self,
+        x_qk: Float[Tensor, "batch pos d"],
+        x_v: Float[Tensor, "batch pos d"],
+        step: Steps = UNWATCHED,
+        queries: int = POSITIONS,
+    ) -> Float[Tensor, "batch query d"]:
+        """The output at so many of the last positions."""
+        q, k, v = self.project(x_qk, x_v, queries)
+        q, k, v = step("q", q), step("k", k), step("v", v)
+        scores = step("scores", q @ k.mT / math.sqrt(q.shape[-1]))
+        pattern = step("pattern", scores.softmax(dim=-1))
+        z = step("z", pattern @ v)
+        return step("attn_linear", z.transpose(1, 2).flatten(2) @ self.out.T)
 
-    def split(self, x: Float[Tensor, "batch pos d"]) -> Float[Tensor, "batch head pos k"]:
-        return x.reshape(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+    def project(
+        self,
+        x_qk: Float[Tensor, "*batch pos d"],
+        x_v: Float[Tensor, "*batch pos d"],
+        queries: int = POSITIONS,
+    ) -> tuple[
+        Float[Tensor, "*batch head query k"],
+        Float[Tensor, "*batch head pos k"],
+        Float[Tensor, "*batch head pos k"],
+    ]:
+        """Queries of so many of the last positions, keys and values."""
+        w_q, w_k, w_v = self.qkv.chunk(3)
+        q, k, v = last(x_qk, queries) @ w_q.T, x_qk @ w_k.T, x_v @ w_v.T
+        return self.split(q), self.split(k), self.split(v)
+
+    def split(self, x: Float[Tensor, "*batch pos d"]) -> Float[Tensor, "*batch head pos k"]:
+        return x.reshape(*x.shape[:-1], self.n_heads, -1).transpose(-3, -2)
 
 
 class MLP(nn.Module):
@@ -103,11 +131,13 @@ class MLP(nn.Module):
         gate = [] if self.w_gate is None else [self.w_gate]
         return [self.w_in, *gate, self.w_out]
 
-    def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-        hidden = self.activation(F.linear(x, self.w_in, self.b_in))
+    def forward(
+        self, x: Float[Tensor, "*batch d"], step: Steps = UNWATCHED
+    ) -> Float[Tensor, "*batch d"]:
+        hidden = self.activation(step("mlp_pre", F.linear(x, self.w_in, self.b_in)))
         if self.w_gate is not None:
-            hidden = hidden * F.linear(x, self.w_gate, self.b_gate)
-        return F.linear(hidden, self.w_out, self.b_out)
+            hidden = hidden * step("mlp_gate", F.linear(x, self.w_gate, self.b_gate))
+        return step("mlp_linear", F.linear(step("mlp_post", hidden), self.w_out, self.b_out))
 
 
 class Block(nn.Module):
@@ -123,21 +153,57 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(
-        self, x: Float[Tensor, "batch pos d"], trace: Trace
-    ) -> Float[Tensor, "batch pos d"]:
-        normed = self.norms["attn_in"](x) if "attn_in" in self.norms else x
-        out, weights = self.attn(
-            normed if "qk" in self.sites else x, normed if "v" in self.sites else x
-        )
-        out = self.norm("attn_out", out)
-        trace.attention.append(weights)
-        trace.attn_out.append(out)
-        x = self.norm("attn_sum", x + out)
-        return self.norm("mlp_sum", x + self.norm("mlp_out", self.mlp(self.norm("mlp", x))))
+        self,
+        x: Float[Tensor, "batch pos d"],
+        step: Steps = UNWATCHED,
+        computed: Computed = EVERYTHING,
+    ) -> Float[Tensor, "batch last d"]:
+        """The residual stream after the block, at the positions that are passed on."""
+        x = step("resid_pre", x)
+        attended = self.attn(*self.attention_inputs(x, step), step, computed.attending)
+        return self.after_attention(x, attended, step, computed.passed_on)
 
-    def norm(self, site: str, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+    def attention_inputs(
+        self, x: Float[Tensor, "*batch d"], step: Steps = UNWATCHED, shared: bool = True
+    ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch d"]]:
+        """What queries and keys are made from, and what values are made from.
+
+        Where both are normalised it is by one norm, computed once if `shared`. (Twice gives the
+        same values; the gradient of the norm is then summed up in another order.)
+        """
+        x_qk = self.norm("qk", x, step)
+        same = shared and {"qk", "v"} <= self.sites
+        x_v = x_qk if same else self.norm("v", x, step)
+        return step("attn_in_qk", x_qk), step("attn_in_v", x_v)
+
+    def after_attention(
+        self,
+        x: Float[Tensor, "batch pos d"],
+        attended: Float[Tensor, "batch query d"],
+        step: Steps = UNWATCHED,
+        passed_on: int = POSITIONS,
+    ) -> Float[Tensor, "batch last d"]:
+        """The rest of the block, from its input and the output of its attention."""
+        added = step("attn_out", self.norm("attn_out", attended, step))
+        x = self.norm("attn_sum", last(x, passed_on) + last(added, passed_on), step)
+        x = step("resid_mid", x)
+        mlp_in = step("mlp_in", self.norm("mlp", x, step))
+        added = step("mlp_out", self.norm("mlp_out", self.mlp(mlp_in, step), step))
+        return step("resid_post", self.norm("mlp_sum", x + added, step))
+
+    def norm(
+        self, site: str, x: Float[Tensor, "*batch d"], step: Steps = UNWATCHED
+    ) -> Float[Tensor, "*batch d"]:
         """x, normalised if the placement has a norm at this site."""
-        return self.norms[NORM_OF_SITE[site]](x) if site in self.sites else x
+        if site not in self.sites:
+            return x
+        name = NORM_OF_SITE[site]
+        return normed(self.norms[name], x, step.within(f"norms.{name}"))
+
+
+def normed(norm: nn.Module, x: Float[Tensor, "*batch d"], step: Steps) -> Float[Tensor, "*batch d"]:
+    """The norm of x, as two steps."""
+    return step("out", norm(step("in", x)))
 
 
 class Transformer(nn.Module):
@@ -175,21 +241,75 @@ class Transformer(nn.Module):
         """The parameters that training changes, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
-    def trace(self, tokens: Int[Tensor, "batch 3"]) -> Trace:
-        """A forward pass that keeps what the diagnostics look at."""
-        trace = Trace()
-        x = self.embed[tokens] + self.pos
-        for block in self.blocks:
-            x = block(x, trace)
-        z = x[:, -1]
-        trace.residual = z if self.final_norm is None else self.final_norm(z)
-        trace.logits = trace.residual @ self.unembedding.T
-        if self.config.scale_as == "logits":
-            trace.logits = self.config.output_scaling * trace.logits
-        if self.initial is not None:
-            trace.logits = trace.logits - self.initial(tokens)
-        return trace
-
-    def forward(self, tokens: Int[Tensor, "batch 3"]) -> Float[Tensor, "batch vocab"]:
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch 3"],
+        step: Steps = UNWATCHED,
+        computed: Computed = EVERYTHING,
+    ) -> Float[Tensor, "batch vocab"]:
         """The logits at the last position."""
-        return self.trace(tokens).logits
+        logits = self.logits_of(self.embedded(tokens), step, computed)
+        if self.initial is not None:
+            passed_on = computed.passed_on
+            logits = logits - self.initial(tokens, computed=Computed(passed_on, passed_on))
+        return step("logits", logits)
+
+    def embedded(self, tokens: Int[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 d"]:
+        """The residual stream before the first block: embedding plus position."""
+        return self.embed[tokens] + self.pos
+
+    def logits_of(
+        self,
+        x: Float[Tensor, "batch 3 d"],
+        step: Steps = UNWATCHED,
+        computed: Computed = EVERYTHING,
+    ) -> Float[Tensor, "batch vocab"]:
+        """The logits for a residual stream before the first block; a subtracted initial model is
+        left out."""
+        blocks = self.layers()
+        for i, block in enumerate(blocks):
+            x = block(
+                x, step.within(f"blocks.{i}"), computed if i == len(blocks) - 1 else EVERYTHING
+            )
+        return self.read(x[:, -1], step)
+
+    def read(
+        self, x: Float[Tensor, "batch d"], step: Steps = UNWATCHED
+    ) -> Float[Tensor, "batch vocab"]:
+        """The logits from the residual stream at the last position after the last block."""
+        if self.final_norm is not None:
+            x = normed(self.final_norm, x, step.within("final_norm"))
+        logits = step("final", x) @ self.unembedding.T
+        return self.config.output_scaling * logits if self.config.scale_as == "logits" else logits
+
+    @torch.no_grad()
+    def run_with_cache(
+        self, tokens: Int[Tensor, "batch 3"], names: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        """The values of the named steps (None: all) of a forward pass, without gradients.
+
+        Names and shapes are those of `steps.py`, e.g. "blocks.0.pattern" [batch head query key].
+
+        Raises:
+            UsageError: the model has no step of that name.
+        """
+        steps = Watched(names)
+        self(tokens, steps)
+        steps.check()
+        return steps.kept
+
+    def run_with_hooks(
+        self, tokens: Int[Tensor, "batch 3"], hooks: Mapping[str, Replacement]
+    ) -> Float[Tensor, "batch vocab"]:
+        """The logits where each named step's value is replaced by its function of that value.
+
+        A function gets the tensor of `steps.py` and returns one of the same shape; it must not
+        change the tensor itself. Gradients flow through.
+
+        Raises:
+            UsageError: the model has no step of that name, or the shape is another.
+        """
+        steps = Watched(replace=hooks)
+        logits: Tensor = self(tokens, steps)
+        steps.check()
+        return logits

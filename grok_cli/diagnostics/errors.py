@@ -1,9 +1,8 @@
 """What a user may ask of the diagnostics that cannot be done."""
 
-import difflib
 from collections.abc import Iterable
 
-from grok_cli.errors import UsageError
+from grok_cli.errors import UsageError, did_you_mean
 
 
 class UnknownDiagnosticError(UsageError):
@@ -11,9 +10,8 @@ class UnknownDiagnosticError(UsageError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = list(known)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        hint = f" (nearest: '{near[0]}')" if near else ""
-        super().__init__(f"unknown diagnostic '{name}'{hint}; expected one of {', '.join(known)}")
+        hint = f"{did_you_mean(name, known)} expected one of {', '.join(known)}".strip()
+        super().__init__(f"unknown diagnostic '{name}'; {hint}")
 
 
 class NoInitialModelError(UsageError):

@@ -4,15 +4,14 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from grok_cli.core.config import ModelConfig
 from grok_cli.core.data import Dataset
-from grok_cli.core.model import Trace, Transformer
+from grok_cli.core.model import Transformer
 from grok_cli.diagnostics.errors import NoInitialModelError
-from grok_cli.diagnostics.forward import Watch
+from grok_cli.diagnostics.forward import Trace
 
 Kept = TypeVar("Kept")
 
@@ -55,8 +54,7 @@ class Subject:
     @cached_property
     def trace(self) -> Trace:
         """One forward pass over all pairs, rows in the data set's order."""
-        with torch.no_grad():
-            return Watch(self.model, self.dataset.tokens).trace
+        return Trace.of(self.model, self.dataset.tokens)
 
     def at_start(self, name: str, compute: Callable[[Transformer], Kept]) -> Kept:
         """`compute` of the initial model, computed once a run.

@@ -16,17 +16,16 @@ K[i, j] = φ_i · φ_j; so is an outer product of which one factor is the same f
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grok_cli.core.model import Norm, Transformer
-from grok_cli.diagnostics.forward import Pass
+from grok_cli.core.model import ANSWER_ONLY, Norm, Transformer, last
+from grok_cli.core.steps import Watched
 
 BLOCK = 512  # rows of K computed at a time: keeps what is temporary small and in the cache
 
@@ -39,65 +38,76 @@ class Outer:
     right: Float[Tensor, "batch term n"]
 
 
-class Tape(Pass):
-    """A forward pass that keeps each step's input and, for the backward pass, its output."""
+class Site(NamedTuple):
+    """A weight matrix in the forward pass: y = x W^T, or y = x W^T + b.
+
+    Attributes:
+        output, input: the names of the steps y and x.
+        has_bias: whether there is a b.
+    """
+
+    output: str
+    input: str
+    has_bias: bool
+
+
+def linear_sites(model: Transformer) -> list[Site]:
+    """The weight matrices between the embedding and the unembedding, but for keys and values."""
+    sites = []
+    for i, block in enumerate(model.layers()):
+        gate = [] if block.mlp.w_gate is None else [("mlp_gate", "mlp_in", True)]
+        sites += [
+            Site(f"blocks.{i}.{output}", f"blocks.{i}.{source}", has_bias)
+            for output, source, has_bias in (
+                ("q", "attn_in_qk", False),
+                ("attn_linear", "z", False),
+                ("mlp_pre", "mlp_in", True),
+                *gate,
+                ("mlp_linear", "mlp_post", True),
+            )
+        ]
+    return sites
+
+
+class Tape:
+    """A forward pass whose steps' values are kept, for the backward pass.
+
+    Attributes:
+        out: the logits, without a subtracted initial model.
+        linears: weight matrices.
+        norms: name and module of each norm that has parameters, in the order of computation.
+    """
 
     def __init__(self, model: Transformer, tokens: Int[Tensor, "batch 3"]) -> None:
         self.model, self.tokens = model, tokens
-        self.linears: list[tuple[Tensor, Tensor, bool]] = []
-        self.norms: list[tuple[Tensor, Tensor, Norm]] = []
-        self.score_steps: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.mix_steps: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.z = torch.empty(0)
+        steps = Watched(keep=None)
         with torch.enable_grad():
-            self.x = (model.embed[tokens] + model.pos).detach().requires_grad_()
-            self.out = self.logits_of(model, self.x)
+            self.x = model.embedded(tokens).detach().requires_grad_()
+            self.out = model.logits_of(self.x, steps, ANSWER_ONLY)
+        self.value = steps.kept
+        self.linears = linear_sites(model)
+        self.norms = {
+            name.removesuffix(".out"): norm
+            for name in steps.met
+            if name.endswith(".out")
+            and isinstance(norm := model.get_submodule(name.removesuffix(".out")), Norm)
+            and norm.gain is not None
+        }
+        self.layers = [f"blocks.{i}" for i in range(len(model.blocks))]
 
-    def backward(self, c: Float[Tensor, " vocab"]) -> Iterator[Tensor]:
-        """Gradients of the rows' c · logits: for the input, then for each step's output."""
-        steps: list[list[Any]] = [self.linears, self.norms, self.score_steps, self.mix_steps]
-        outputs = [self.x, *(step[0] for kind in steps for step in kind)]
-        return iter(torch.autograd.grad((self.out @ c).sum(), outputs, retain_graph=True))
-
-    def linear(
-        self,
-        x: Float[Tensor, "batch query n"],
-        weight: Float[Tensor, "m n"],
-        bias: Float[Tensor, " m"] | None = None,
-    ) -> Float[Tensor, "batch query m"]:
-        y = F.linear(x, weight, bias)
-        self.linears.append((y, x, bias is not None))
-        return y
-
-    def norm(self, norm: Norm, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-        y: Tensor = norm(x)
-        if norm.gain is not None:
-            self.norms.append((y, x, norm))
-        return y
-
-    def scores(
-        self,
-        scores: Float[Tensor, "batch head query key"],
-        q: Float[Tensor, "batch head query k"],
-        x: Float[Tensor, "batch key d"],
-    ) -> Float[Tensor, "batch head query key"]:
-        self.score_steps.append((scores, q, x))
-        return scores
-
-    def mixed(
-        self,
-        mixed: Float[Tensor, "batch head query k"],
-        weights: Float[Tensor, "batch head query key"],
-        x: Float[Tensor, "batch key d"],
-    ) -> Float[Tensor, "batch head query k"]:
-        self.mix_steps.append((mixed, weights, x))
-        return mixed
-
-    def unembed(
-        self, z: Float[Tensor, "batch d"], unembedding: Float[Tensor, "vocab d"]
-    ) -> Float[Tensor, "batch vocab"]:
-        self.z = z
-        return super().unembed(z, unembedding)
+    def gradients(self, c: Float[Tensor, " vocab"]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Gradients of the rows' c · logits: for the input, and for each step that has weights."""
+        names = [
+            *(site.output for site in self.linears),
+            *(f"{name}.out" for name in self.norms),
+            *(f"{layer}.{step}" for layer in self.layers for step in ("scores", "z")),
+        ]
+        outputs = [self.x, *(self.value[name] for name in names)]
+        with torch.enable_grad():
+            embedded, *deltas = torch.autograd.grad(
+                (self.out @ c).sum(), outputs, retain_graph=True
+            )
+        return embedded, dict(zip(names, deltas, strict=True))
 
 
 @dataclass(frozen=True)
@@ -121,32 +131,34 @@ class Gradients:
 
 def row_gradients(tape: Tape, c: Float[Tensor, " vocab"]) -> Gradients:
     """Gradients of c · logits of each row. The model's own `.grad` stays untouched."""
-    model, tokens = tape.model, tape.tokens
-    with torch.enable_grad():
-        delta = tape.backward(c)
+    model, tokens, value = tape.model, tape.tokens, tape.value
+    embedded, delta = tape.gradients(c)
     with torch.no_grad():
-        embedded = next(delta)
         outers: list[Outer] = []
         # The position embeddings, and the embedding of "=", which stands last in every row and so
         # has the same gradient as the last position's.
         features = [embedded[:, 0], embedded[:, 1], math.sqrt(2) * embedded[:, 2]]
-        for _, inputs, has_bias in tape.linears:
-            outers.append(Outer(next(delta), _with_one(inputs) if has_bias else inputs))
-        for _, inputs, norm in tape.norms:
-            features += _norm_features(next(delta), inputs, norm)
-        for _, q, inputs in tape.score_steps:
-            attended = next(delta) @ inputs[:, None] / math.sqrt(q.shape[-1])
+        for site in tape.linears:
+            left, inputs = _rows(delta[site.output]), _rows(value[site.input])
+            inputs = last(inputs, left.shape[1])
+            outers.append(Outer(left, _with_one(inputs) if site.has_bias else inputs))
+        for name, norm in tape.norms.items():
+            features += _norm_features(delta[f"{name}.out"], value[f"{name}.in"], norm)
+        for layer in tape.layers:
+            q, inputs = value[f"{layer}.q"], value[f"{layer}.attn_in_qk"]
+            attended = delta[f"{layer}.scores"] @ inputs[:, None] / math.sqrt(q.shape[-1])
             outers += [Outer(q[:, h], attended[:, h]) for h in range(q.shape[1])]
-        for _, weights, inputs in tape.mix_steps:
-            out, attended = next(delta), weights @ inputs[:, None]
+        for layer in tape.layers:
+            out, weights = delta[f"{layer}.z"], value[f"{layer}.pattern"]
+            attended = weights @ value[f"{layer}.attn_in_v"][:, None]
             outers += [Outer(out[:, h], attended[:, h]) for h in range(out.shape[1])]
 
         if model.config.scale_as == "logits":
             c = c * model.config.output_scaling
-        features.append(tape.z * c.norm())  # the unembedding's gradient is c ⊗ z
+        features.append(value["final"] * c.norm())  # the unembedding's gradient is c ⊗ z
         cross = None
         if model.unembed is None:
-            cross = (torch.einsum("ip,ipd->id", c[tokens], embedded), tape.z.detach())
+            cross = (torch.einsum("ip,ipd->id", c[tokens], embedded), value["final"].detach())
         return Gradients(
             [o for outer in outers if (o := _as_feature(outer, features)) is not None],
             features,
@@ -154,6 +166,11 @@ def row_gradients(tape: Tape, c: Float[Tensor, " vocab"]) -> Gradients:
             embedded,
             cross,
         )
+
+
+def _rows(x: Tensor) -> Float[Tensor, "batch term n"]:
+    """The vectors of each row; those of all heads, if apart, one after the other."""
+    return x if x.ndim == 3 else x.transpose(1, 2).flatten(2)
 
 
 def _with_one(x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch m"]:

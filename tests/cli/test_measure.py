@@ -124,7 +124,7 @@ def test_measure_lists_refuses_and_prints(typed: Grok, plain: RunDir) -> None:
     assert "||K_t - K_0||_F" in explained
     assert "arXiv 2301.05217" in explained
     refused = typed("measure", str(plain.path), "-m", "rnak")
-    assert (refused.returncode, "nearest: 'rank'" in refused.stderr) == (2, True)
+    assert (refused.returncode, "did you mean rank?" in refused.stderr) == (2, True)
     printed = typed("measure", str(plain.snapshots()[-1]), "-m", "margin")
     assert "test/top2_margin" in printed.stdout
 

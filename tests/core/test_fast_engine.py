@@ -21,7 +21,7 @@ from grok_cli.core.engines.fast.rows import Answer
 from grok_cli.core.engines.fast.sums import Terms, gather, weighted_sums
 from grok_cli.core.initial import initial_model
 from grok_cli.core.loss import row_losses
-from grok_cli.core.placement import PLACEMENTS
+from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS, Placement
 from grok_cli.core.training import Trainer
 from tests.conftest import small_config
 
@@ -107,6 +107,22 @@ def test_gradients_of_several_layers_are_exact(
     ln_type: str, model: dict[str, Any], n_layers: int, task: str
 ) -> None:
     assert_same(config_of(ln_type, model, n_layers, task, 7))
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize("site", NORM_OF_SITE)
+def test_every_norm_site_alone_is_in_both_engines(
+    site: str, n_layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PLACEMENTS, "alone", Placement("alone", "", frozenset({site})))
+    config = small_config(train__dtype="float64", model__n_layers=n_layers)
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"ln_type": "alone"})}
+    )
+    plain, _ = engines(config)
+    cache = plain.model.run_with_cache(plain.dataset.tokens[:2])
+    assert f"blocks.{n_layers - 1}.norms.{NORM_OF_SITE[site]}.out" in cache
+    assert_same(config)
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])

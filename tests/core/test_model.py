@@ -71,23 +71,23 @@ def norm_at(block: torch.nn.Module, site: str, name: str, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("ln_type", PLACEMENTS)
 def test_forward_agrees_with_hand_computation(ln_type: str, layers: int) -> None:
     model = random_model(model__ln_type=ln_type, model__n_layers=layers)
-    trace = model.trace(TOKENS)
+    cache = model.run_with_cache(TOKENS)
     for row in range(len(TOKENS)):
         x = (model.embed[TOKENS[row]] + model.pos).detach()
         for layer, block in enumerate(model.layers()):
             out, weights = attention_by_hand(block, x)
             out = norm_at(block, "attn_out", "attn_out", out)
-            torch.testing.assert_close(trace.attention[layer][row], weights)
-            torch.testing.assert_close(trace.attn_out[layer][row], out)
+            torch.testing.assert_close(cache[f"blocks.{layer}.pattern"][row], weights)
+            torch.testing.assert_close(cache[f"blocks.{layer}.attn_out"][row], out)
             x = norm_at(block, "attn_sum", "attn_sum", x + out)
             mlp_in = norm_at(block, "mlp", "mlp_in", x)
             hidden = F.gelu(mlp_in @ block.mlp.w_in.T + block.mlp.b_in)
             mlp_out = (hidden @ block.mlp.w_out.T + block.mlp.b_out).detach()
             mlp_out = norm_at(block, "mlp_out", "mlp_out", mlp_out)
             x = norm_at(block, "mlp_sum", "mlp_sum", x + mlp_out)
-        torch.testing.assert_close(trace.residual[row], x[-1])
+        torch.testing.assert_close(cache["final"][row], x[-1])
         assert model.unembed is not None
-        torch.testing.assert_close(trace.logits[row], model.unembed @ x[-1])
+        torch.testing.assert_close(cache["logits"][row], model.unembed @ x[-1])
 
 
 @pytest.mark.parametrize("ln_type", PLACEMENTS)
@@ -178,7 +178,8 @@ def test_subtract_init_starts_at_zero_and_moves_with_the_model_only() -> None:
 def test_tied_unembedding_is_the_embedding() -> None:
     model = random_model(model__unembed="tied")
     assert model.unembedding is model.embed
-    torch.testing.assert_close(model(TOKENS), model.trace(TOKENS).residual @ model.embed.T)
+    final = model.run_with_cache(TOKENS)["final"]
+    torch.testing.assert_close(model(TOKENS), final @ model.embed.T)
 
 
 def test_rmsnorm_and_center_only_final_norm_agree_with_their_formulas() -> None:

@@ -34,7 +34,7 @@ def test_ranks_of_train_are_those_of_the_training_rows() -> None:
     subject = small_subject()
     values = DIAGNOSTICS["rank"].measure(subject)
     for split in ("train", "test"):
-        z = subject.model.trace(subject.tokens(split)).residual.detach()
+        z = subject.model.run_with_cache(subject.tokens(split))["final"]
         c = z.T @ z
         eigenvalues = torch.linalg.eigvalsh(c)
         expected = float(c.norm() / eigenvalues.max())
@@ -44,7 +44,7 @@ def test_ranks_of_train_are_those_of_the_training_rows() -> None:
 def test_rank_of_the_attention_output_is_that_of_the_last_position() -> None:
     """Effective rank of the Gram matrix of the outputs at "=", over all pairs."""
     subject = small_subject()
-    out = subject.model.trace(subject.dataset.tokens).attn_out[0].detach()
+    out = subject.model.run_with_cache(subject.dataset.tokens)["blocks.0.attn_out"]
 
     def effective_rank(x: torch.Tensor) -> float:
         share = torch.linalg.svdvals(x).square()

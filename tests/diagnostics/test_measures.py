@@ -179,7 +179,7 @@ def test_spec_loss_reads_directions_only_and_no_norm() -> None:
     model = subject.model
     block = model.blocks[0]
     x = model.embed[subject.tokens("train")] + model.pos
-    x = x + block.attn(x, x)[0]
+    x = x + block.attn(x, x)
     x = x + block.mlp(F.normalize(x, dim=-1))
     assert model.unembed is not None
     logits = x[:, -1] @ model.unembed.T

@@ -75,12 +75,15 @@ def test_full_kernel_equals_that_of_every_logit(options: dict[str, Any]) -> None
 @pytest.mark.parametrize("options", OPTIONS, ids=describe)
 def test_lean_forward_sees_what_the_model_s_own_sees(options: dict[str, Any]) -> None:
     model, dataset = small_network(**options)
-    expected, trace = model.trace(dataset.tokens), forward.Watch(model, dataset.tokens).trace
-    torch.testing.assert_close(forward.logits(model, dataset.tokens), expected.logits)
-    torch.testing.assert_close(trace.logits, expected.logits)
-    torch.testing.assert_close(trace.residual, expected.residual)
-    torch.testing.assert_close(trace.attention, expected.attention)
-    torch.testing.assert_close(trace.attn_out, expected.attn_out)
+    expected = model.run_with_cache(dataset.tokens)
+    trace = forward.Trace.of(model, dataset.tokens)
+    torch.testing.assert_close(forward.logits(model, dataset.tokens), expected["logits"])
+    torch.testing.assert_close(trace.logits, expected["logits"])
+    torch.testing.assert_close(trace.residual, expected["final"])
+    for layer in range(model.config.n_layers):
+        pattern, attn_out = (expected[f"blocks.{layer}.{s}"] for s in ("pattern", "attn_out"))
+        torch.testing.assert_close(trace.attention[layer], pattern)
+        torch.testing.assert_close(trace.attn_out[layer], attn_out)
 
 
 def test_distance_of_a_doubled_kernel_is_1_and_of_an_equal_one_0() -> None:

@@ -6,20 +6,24 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grok_cli.core.loss import correct_rows, row_losses
-from grok_cli.core.model import MLP, Norm
-from grok_cli.diagnostics.forward import Pass
+from grok_cli.core.model import ANSWER_ONLY
+from grok_cli.core.steps import Steps
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject
 
 
-class UnitInput(Pass):
+class UnitInput(Steps):
     """The same weights, with x / ||x|| as the MLP's input and no norm anywhere."""
 
-    def norm(self, norm: Norm, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-        return x
+    def __init__(self) -> None:
+        self.before: Tensor  # the norm at hand
 
-    def mlp(self, mlp: MLP, x: Float[Tensor, "batch query d"]) -> Float[Tensor, "batch query d"]:
-        return super().mlp(mlp, F.normalize(x, dim=-1))
+    def __call__(self, name: str, value: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+        if name == "in":
+            self.before = value
+        if name == "out":
+            return self.before
+        return F.normalize(value, dim=-1) if name == "mlp_in" else value
 
 
 @diagnostic(
@@ -36,7 +40,8 @@ def spec(subject: Subject) -> dict[str, float]:
     for split in ("train", "test"):
         labels = subject.labels(split)
         with torch.no_grad():
-            logits = UnitInput().logits(model, subject.tokens(split))
+            x = model.embedded(subject.tokens(split))
+            logits = model.logits_of(x, UnitInput(), ANSWER_ONLY)
         losses = row_losses(logits * model.loss_scale, labels, torch.float64)
         values[f"{split}/spec_loss"] = float(losses.mean())
         values[f"{split}/spec_accuracy"] = int(correct_rows(logits, labels)) / len(labels)

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grok_cli.core.model import Transformer
-from grok_cli.diagnostics.forward import Pass
+from grok_cli.core.model import ANSWER_ONLY, Transformer
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject
 
@@ -39,8 +38,9 @@ def gradient_symmetricity(
     Source: Zhong et al. 2023, arXiv 2306.17844 (there over sampled logits).
     """
     with torch.enable_grad():
-        x = (model.embed[tokens] + model.pos).detach().requires_grad_()
-        correct = Pass().logits_of(model, x).gather(1, labels[:, None]).sum()
+        x = model.embedded(tokens).detach().requires_grad_()
+        logits = model.logits_of(x, computed=ANSWER_ONLY)
+        correct = logits.gather(1, labels[:, None]).sum()
         (gradient,) = torch.autograd.grad(correct, x)
     return float(F.cosine_similarity(gradient[:, 0], gradient[:, 1]).double().mean())
 

@@ -14,7 +14,7 @@ from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.rows import Factors, RowKernel
 from grok_cli.core.engines.fast.tables import Rows, TokenTables
-from grok_cli.core.model import Block, Transformer
+from grok_cli.core.model import Transformer
 
 
 class FactoredForm:
@@ -26,16 +26,17 @@ class FactoredForm:
         self, model: Transformer, p: int, loss_dtype: torch.dtype, chunk: int, crew: Crew
     ) -> None:
         self.model, self.p = model, p
-        self.block: Block = model.blocks[0]  # type: ignore[assignment]
+        self.block = model.layers()[0]
         normed = "mlp" in self.block.sites
         self.kernel = RowKernel(model.config, len(model.embed), normed, loss_dtype, chunk, crew)
 
     @staticmethod
     def fits(model: Transformer) -> bool:
         """Whether this form computes the model's function."""
-        block: Block = model.blocks[0]  # type: ignore[assignment]
-        norms_after = block.sites & {"attn_out", "attn_sum", "mlp_out", "mlp_sum"}
-        return len(model.blocks) == 1 and model.final_norm is None and not norms_after
+        blocks = model.layers()
+        return (
+            len(blocks) == 1 and model.final_norm is None and blocks[0].sites <= {"qk", "v", "mlp"}
+        )
 
     def step(self, rows: Rows) -> Score:
         """Score of the rows; adds the gradient of the loss to every `.grad`."""

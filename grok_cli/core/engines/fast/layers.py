@@ -5,8 +5,6 @@ the last layer's attention only the last position. The rest is the model's own m
 some rows at a time, so that memory stays small.
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +16,7 @@ from grok_cli.core.engines.fast.rows import mean_score
 from grok_cli.core.engines.fast.sums import gather, weighted_sums
 from grok_cli.core.engines.fast.tables import Rows, TokenTables
 from grok_cli.core.loss import correct_rows, row_losses
-from grok_cli.core.model import Block, Trace, Transformer
+from grok_cli.core.model import Transformer
 
 
 class LayeredForm:
@@ -29,7 +27,7 @@ class LayeredForm:
     ) -> None:
         self.model, self.p, self.loss_dtype = model, p, loss_dtype
         self.chunk, self.crew = chunk, crew
-        self.blocks: list[Block] = list(model.blocks)  # type: ignore[arg-type]
+        self.blocks = model.layers()
         self.n_queries = 1 if len(self.blocks) == 1 else 3
 
     def step(self, rows: Rows) -> Score:
@@ -75,31 +73,16 @@ class LayeredForm:
     def score(self, streams: Float[Tensor, "part query 2 d"], rows: Rows, part: slice) -> Score:
         """The sum of these rows' losses, and how many of them are correct."""
         model, (first, *others) = self.model, self.blocks
-        x = after_attention(first, *streams.unbind(2))
+        x, attended = streams.unbind(2)
+        x = first.after_attention(x, attended, passed_on=self.n_queries)
         for block in others[:-1]:
-            x = block(x, Trace())
-        z = last_position(others[-1], x) if others else x[:, -1]
-        z = z if model.final_norm is None else model.final_norm(z)
-        logits = model.config.output_scaling * (z @ model.unembedding.T)
+            x = block(x)
+        for block in others[-1:]:  # which is read at the last position
+            x_qk, x_v = block.attention_inputs(x, shared=False)
+            x = block.after_attention(x, block.attn(x_qk, x_v, queries=1), passed_on=1)
+        logits = model.read(x[:, -1]) * model.loss_scale
         if rows.offset is not None:
             logits = logits - rows.offset[part]
         labels = rows.labels[part, 0]
         losses = row_losses(logits, labels, self.loss_dtype)
         return Score(losses.sum(), correct_rows(logits, labels))
-
-
-def after_attention(
-    block: Block, x: Float[Tensor, "*batch d"], added: Float[Tensor, "*batch d"]
-) -> Float[Tensor, "*batch d"]:
-    """A block's output, from its input x and the output of its attention."""
-    x = block.norm("attn_sum", x + block.norm("attn_out", added))
-    return block.norm("mlp_sum", x + block.norm("mlp_out", block.mlp(block.norm("mlp", x))))
-
-
-def last_position(block: Block, x: Float[Tensor, "batch pos d"]) -> Float[Tensor, "batch d"]:
-    """A block's output at the last position alone."""
-    attn, (w_q, w_k, w_v) = block.attn, block.attn.qkv.chunk(3)
-    x_qk, x_v = block.norm("qk", x), block.norm("v", x)
-    q, k, v = (attn.split(y) for y in (x_qk[:, -1:] @ w_q.T, x_qk @ w_k.T, x_v @ w_v.T))
-    weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(dim=-1)
-    return after_attention(block, x[:, -1], (weights @ v).flatten(1) @ attn.out.T)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines.fast.sums import Terms, gather
-from grok_cli.core.model import Block, Transformer
+from grok_cli.core.model import Transformer
 
 
 class Rows(NamedTuple):
@@ -92,13 +92,9 @@ class TokenTables(NamedTuple):
         """The tables of a model on p elements."""
         embed, pos = model.embed, model.pos
         x = torch.cat((embed[:p] + pos[0], embed[:p] + pos[1], embed[p : p + 1] + pos[2]))
-        block: Block = model.blocks[0]  # type: ignore[assignment]
-        x_qk, x_v = block.norm("qk", x), block.norm("v", x)
-        heads = (len(x), block.attn.n_heads, -1)
-        q, k, v = (
-            (y @ w.T).view(heads).transpose(0, 1)
-            for y, w in zip((x_qk, x_qk, x_v), block.attn.qkv.chunk(3), strict=True)
-        )
+        block = model.layers()[0]
+        x_qk, x_v = block.attention_inputs(x, shared=False)
+        q, k, v = block.attn.project(x_qk, x_v, queries=len(x))
         return cls(x, q / math.sqrt(q.shape[2]), k, v)
 
     def attention(self, rows: Rows, n_queries: int) -> Float[Tensor, "lookup term"]:
