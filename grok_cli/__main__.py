@@ -5,7 +5,9 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 # How long a thread of PyTorch's pool spins while it waits for work; read when torch is loaded. The
 # default, milliseconds, keeps the core from the very thread that is waited for on a busy machine:
@@ -20,6 +22,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # "–" where the terminal knows ASCII only
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
     code = run(sys.argv[1:])
     try:
         # From here on Ctrl-C ends this process at once, instead of with a traceback of whatever
@@ -78,6 +81,23 @@ def _say(message: str) -> None:
 
     with contextlib.suppress(OSError):  # nobody may be there to read it
         print(f"grok: {escape(message, keep_lines=True)}", file=sys.stderr)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning of this program as one line; others, meant for programmers, as Python has them."""
+    from grok_cli.errors import GrokWarning
+
+    if issubclass(category, GrokWarning):
+        _say(str(message))
+    else:
+        _say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
 
 def _flushed(code: int) -> int:

@@ -16,6 +16,10 @@ class UsageError(GrokError):
     exit_code = 2
 
 
+class GrokWarning(UserWarning):
+    """Something that went another way than asked for, and went on."""
+
+
 def cause(error: OSError) -> str:
     """Why something could not be read or written, in words; never empty."""
     return error.strerror or " ".join(str(error).split()) or type(error).__name__

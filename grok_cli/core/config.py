@@ -329,12 +329,16 @@ class Config(Section):
 
     def digest(self) -> str:
         """Ten hexadecimal digits of the SHA-256 of `identity()`: the same for equal runs."""
-        text = json.dumps(self.identity(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
+        return digest_of(self.identity())
 
     def run_name(self) -> str:
         """Directory name of the run: what it is at a glance, then the digest."""
         return f"{self.data.task}-{self.model.ln_type}-s{self.train.seed}-{self.digest()}"
+
+
+def digest_of(identity: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits of the SHA-256 of a configuration's identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def present_spelling(key: str) -> str:

@@ -32,6 +32,8 @@ from grok_cli.core.model import Transformer
 from grok_cli.core.phases import Phases
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.process import one_thread
+from grok_cli.core.state import check_alike, check_phases
+from grok_cli.errors import UsageError
 
 TRAIN_COLUMNS = ("train/loss", "train/accuracy")
 NORM_COLUMNS = ("grads/weight_norm", "grads/grad_norm", "grads/update_norm")
@@ -124,11 +126,7 @@ class Trainer:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu")
-            if config.run.device == "auto"
-            else config.run.device
-        )
+        self.device = find_device(config.run.device)
         self.dataset = Dataset.of(config, self.device)
         self.model = initial_model(config, self.dataset.vocab).to(self.device)
         self.engine = make_engine(config, self.model, self.dataset)
@@ -148,8 +146,19 @@ class Trainer:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()` of the same configuration."""
-        self.step = state["step"]
+        """Go on from a `state()` of the same configuration.
+
+        Raises:
+            ValueError: it is none; the message names what is wrong. Nothing is loaded.
+        """
+        step, steps = state["step"], self.config.train.steps
+        if type(step) is not int or not 0 <= step <= steps:
+            raise ValueError(f"step: expected a number from 0 to {steps}, found {step!r:.40}")
+        mine = self.state()
+        for part in ("weights", "optimizer"):
+            check_alike(state[part], mine[part], part)
+        check_phases(state["phases"], step)
+        self.step = step
         self.model.load_state_dict(state["weights"])
         self.optimizer.load(state["optimizer"])
         self.phases = Phases(**state["phases"])
@@ -287,6 +296,23 @@ def order_of(seed: int, epoch: int) -> torch.Generator:
     the rest, so that both numbers are hashed into those."""
     digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+
+
+def find_device(name: str) -> torch.device:
+    """The device that `run.device` means on this machine.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        there = ", ".join(["auto", "cpu", *(f"cuda:{i}" for i in range(gpus))])
+        found = "no GPU here that PyTorch can use" if gpus == 0 else f"{gpus} GPUs here"
+        raise UsageError(f"run.device: {name}, but {found}; expected one of {there}")
+    return device
 
 
 def evaluation_steps(config: Config) -> Container[int]:

@@ -1,7 +1,5 @@
 """Snapshots (weights and configuration) and resume states, read without running any code."""
 
-import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,9 @@ from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.fields import explain
 from grok_cli.core.model import Transformer
-from grok_cli.errors import GrokError
-from grok_cli.runs.files import write_atomically
+from grok_cli.runs.tensor_files import CheckpointError, load_tensors, save_tensors
 
-
-class CheckpointError(GrokError):
-    """A file that cannot be used as a snapshot or resume state; the message says why."""
+MISFIT = "its weights do not fit the model that its configuration describes"
 
 
 @dataclass(frozen=True)
@@ -39,15 +34,12 @@ class Snapshot:
         """The model with this snapshot's weights, on the CPU.
 
         Raises:
-            CheckpointError: the weights are not those of such a model.
+            CheckpointError: it has another vocabulary.
         """
+        if len(self.weights["embed"]) != vocab:
+            raise CheckpointError(f"{self.path}: {MISFIT}")
         model = Transformer(self.config.model, vocab).to(getattr(torch, self.config.train.dtype))
-        try:
-            model.load_state_dict(self.weights)
-        except (RuntimeError, TypeError, AttributeError):
-            raise CheckpointError(
-                f"{self.path}: its weights do not fit the model that its configuration describes"
-            ) from None
+        model.load_state_dict(self.weights)
         return model
 
 
@@ -58,44 +50,41 @@ def save_snapshot(path: Path, step: int, config: Config, model: Transformer) -> 
         "config": config.model_dump(mode="json"),
         "weights": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
     }
-    write_atomically(path, lambda file: torch.save(content, file))
+    save_tensors(path, content)
 
 
 def load_snapshot(path: Path) -> Snapshot:
     """Read a snapshot.
 
     Raises:
-        CheckpointError: no such file, truncated, holding code, or not a snapshot.
+        CheckpointError: no such file, damaged, holding code, or not a snapshot of a model of the
+            size that its configuration describes.
     """
     content = load_tensors(path)
     if not isinstance(content, dict) or not {"step", "config", "weights"} <= content.keys():
         raise CheckpointError(f"{path}: not a snapshot of this program (no step, config, weights)")
     try:
-        config = Config.recorded(content["config"])
+        config = Config.recorded(dict(content["config"]))
     except ValidationError as error:
         raise CheckpointError(
             f"{path}: its configuration is not valid: {explain(error, Config)}"
         ) from None
-    if not isinstance(content["step"], int) or not isinstance(content["weights"], dict):
-        raise CheckpointError(f"{path}: damaged: its step is no number, or its weights no weights")
-    return Snapshot(path, content["step"], config, content["weights"])
+    except (TypeError, ValueError):
+        raise CheckpointError(f"{path}: damaged: its configuration has no sections") from None
+    step, weights = content["step"], content["weights"]
+    if type(step) is not int or not 0 <= step <= config.train.steps:
+        raise CheckpointError(f"{path}: damaged: its step is none of its run's")
+    if not isinstance(weights, dict) or not _fit(weights, config):
+        raise CheckpointError(f"{path}: {MISFIT}")
+    return Snapshot(path, step, config, weights)
 
 
-def load_tensors(path: Path) -> Any:
-    """What `torch.save` wrote: tensors and plain values only.
-
-    Raises:
-        CheckpointError: no such file, truncated, or holding code.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: truncated, or not a PyTorch file")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{path}: damaged, or holds objects other than tensors, which could run code; refused"
-        ) from None
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile):
-        raise CheckpointError(f"{path}: damaged, or not a PyTorch file") from None
+def _fit(weights: dict[Any, Any], config: Config) -> bool:
+    """Whether these are weights of the configuration's model; takes no memory of its size."""
+    if not all(isinstance(w, Tensor) and w.is_floating_point() for w in weights.values()):
+        return False
+    vocab = len(weights["embed"]) if "embed" in weights and weights["embed"].dim() else 0
+    with torch.device("meta"):
+        expected = Transformer(config.model, vocab).state_dict()
+    shapes = {name: tensor.shape for name, tensor in expected.items()}
+    return vocab > config.data.modulus and {n: w.shape for n, w in weights.items()} == shapes

@@ -7,6 +7,7 @@ measured.csv       diagnostics computed afterwards from snapshots (only if there
 summary.json       status, phases, last metrics, speed
 snapshots/         step_000200.pt: weights after 200 updates, and the configuration
 resume.pt          the state from which training goes on
+resume.previous.pt the one before, for when that one is damaged
 claim.json         who is training it, while somebody is
 log.txt            what workers of a sweep printed
 wandb.json         which W&B run it is, and the last step logged there (only with W&B)
@@ -15,6 +16,7 @@ wandb/             W&B's own files (only with W&B)
 In a sweep's directory, a run that another sweep trained is a link to that one's run directory.
 """
 
+import json
 import os
 import re
 import shlex
@@ -23,13 +25,15 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from grok_cli.core.config import BEFORE_INIT_DRAWS, IDENTITY, Config
-from grok_cli.errors import UsageError
+from pydantic import ValidationError
+
+from grok_cli.core.config import BEFORE_INIT_DRAWS, IDENTITY, Config, digest_of
+from grok_cli.errors import UsageError, cause
 from grok_cli.runs.claim import live_owner
 from grok_cli.runs.files import read_json, write_text
 from grok_cli.runs.settings import build_config, dump_config, flatten, read_yaml
 
-RUN_NAME = re.compile(r".+-s\d+-[0-9a-f]{10}")  # as Config.run_name() makes them
+RUN_NAME = re.compile(r".+-s\d+-([0-9a-f]{10})")  # as Config.run_name() makes them
 DONE = ("finished", "diverged")  # statuses after which there is nothing left to train
 
 
@@ -48,12 +52,36 @@ class RunDir:
         self.measured_file = self.path / "measured.csv"
         self.summary_file = self.path / "summary.json"
         self.resume_file = self.path / "resume.pt"
+        self.previous_file = self.path / "resume.previous.pt"
         self.log_file = self.path / "log.txt"
         self.wandb_file = self.path / "wandb.json"
         self.snapshots_dir = self.path / "snapshots"
 
     def exists(self) -> bool:
         return self.config_file.is_file()
+
+    def has_begun(self) -> bool:
+        """Whether something was trained here, or is being trained."""
+        kept = (self.metrics_file, self.resume_file, self.snapshots_dir)
+        return any(path.exists() for path in kept) or self.owner() is not None
+
+    def owner(self) -> dict[str, str | int] | None:
+        """Who trains the run at present; None if no live process does."""
+        return live_owner(self.path / "claim.json")
+
+    def write_config(self, config: Config) -> None:
+        """Make the directory, with the configuration in it.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.config_file, dump_config(config))
+        except OSError as error:
+            raise UsageError(
+                f"cannot make {self.path}: {cause(error)}; choose another --runs-dir"
+            ) from None
 
     def config(self) -> Config:
         """The run's configuration.
@@ -96,11 +124,68 @@ class RunDir:
         A run that recorded "running" but that no live process claims was killed: "interrupted".
         """
         summary = self.recorded_summary()
-        if live_owner(self.path / "claim.json") is not None:
+        if self.owner() is not None:
             summary["status"] = "running"
         elif summary["status"] == "running":
             summary["status"] = "interrupted"
         return summary
+
+    def refuse_changes(self, changed: list[str], source: Path) -> None:
+        """Raise RunDirectoryError if settings differ from those that training began with.
+
+        Args:
+            changed: what `changed_settings` found.
+            source: the file that says what they were.
+        """
+        if changed:
+            raise RunDirectoryError(
+                f"{self.config_file} is not what this run was started with: {'; '.join(changed)} "
+                f"(by {source.name}); put that back, or start a new run with `grok train`"
+            )
+
+    def check_identity(self) -> Config:
+        """The run's configuration, if it is the one that the run was started with.
+
+        Raises:
+            RunDirectoryError: it was edited: the message names the settings, or that the
+                directory's name is of other settings.
+        """
+        config = self.config()
+        for session in reversed(self.sessions()):
+            if isinstance(session.get("identity"), dict):
+                try:
+                    began = Config.recorded(session["identity"])
+                except ValidationError:
+                    break
+                self.refuse_changes(changed_settings(began, config), self.environment_file)
+                break
+        named = RUN_NAME.fullmatch(self.path.name)
+        if named and named[1] not in (config.digest(), self._digest_as_stated(config)):
+            raise RunDirectoryError(
+                f"{self.config_file} was edited: its settings have the digest {config.digest()}, "
+                f"the directory's name says {named[1]}; put the settings back, or rename the "
+                "directory"
+            )
+        return config
+
+    def _digest_as_stated(self, config: Config) -> str:
+        """The digest without the settings that config.yaml leaves out, which came later."""
+        stated = flatten(read_yaml(self.config_file), str(self.config_file))
+        return digest_of(
+            {
+                section: {key: v for key, v in values.items() if f"{section}.{key}" in stated}
+                for section, values in config.identity().items()
+            }
+        )
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """The facts of each session of training, the first first; [] if none or damaged."""
+        try:
+            content = json.loads(self.environment_file.read_text())
+        except (FileNotFoundError, ValueError, RecursionError):
+            return []
+        is_list = isinstance(content, list)
+        return [entry for entry in content if isinstance(entry, dict)] if is_list else []
 
     def start_over(self) -> str:
         """What to do where the resume state cannot be used, for messages."""
@@ -115,27 +200,48 @@ class RunDir:
 
 
 def create_run(path: Path, config: Config) -> RunDir:
-    """Make the directory of a new run.
+    """Make the directory of a new run; one in which nothing was trained yet is taken over.
 
     Raises:
         UsageError: there is a run already, or something else is in the way.
     """
     run = RunDir(path)
-    if run.exists():
+    if run.exists() and run.has_begun():
         status = run.summary()["status"]
         go_on = f"go on with `grok train --resume {shlex.quote(str(path))}`, or "
         done = status in DONE
         raise UsageError(
             f"{path} holds a run already ({status}); {'' if done else go_on}choose another --name"
         )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(run.config_file, dump_config(config))
-    except OSError as error:
-        raise UsageError(
-            f"cannot make {path}: {error.strerror}; choose another --runs-dir"
-        ) from None
+    run.write_config(config)
     return run
+
+
+def check_name(name: str) -> str:
+    """The name, if a directory of runs can hold a run of that name.
+
+    Raises:
+        UsageError: it is empty, more than one component of a path, "." or "..", begins with a
+            hyphen, or holds control characters.
+    """
+    is_plain = name.isprintable() and len(os.fsencode(name)) <= 255
+    if not is_plain or name in ("", ".", "..") or name.startswith("-") or {"/", os.sep} & set(name):
+        raise UsageError(
+            f"--name {name!r}: expected the plain name of a directory, such as my-run: no slash, "
+            "no hyphen in front, no control characters; --runs-dir says where it is made"
+        )
+    return name
+
+
+def changed_settings(began: Config, config: Config) -> list[str]:
+    """The settings of a run's identity that differ, as "section.key: 1, and was 2"."""
+    was, now = began.identity(), config.identity()
+    return [
+        f"{section}.{key}: {value!r}, and was {was[section][key]!r}"
+        for section, values in now.items()
+        for key, value in values.items()
+        if value != was[section][key]
+    ]
 
 
 def snapshot_step(path: Path) -> int:

@@ -5,9 +5,11 @@ import os
 import platform
 import shlex
 import socket
+import subprocess
 import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,9 @@ from grok_cli.runs.files import write_text
 
 def record_environment(run: RunDir, trainer: Trainer, process: ProcessFacts) -> None:
     """Add this session's facts to the run's environment.json, a list with an entry a session."""
-    try:
-        sessions = list(json.loads(run.environment_file.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # none yet, or damaged
-        sessions = []
-    facts = environment(trainer, process) | {"from_step": trainer.step}
-    write_text(run.environment_file, json.dumps([*sessions, facts], indent=2) + "\n")
+    identity = trainer.config.identity()
+    facts = environment(trainer, process) | {"from_step": trainer.step, "identity": identity}
+    write_text(run.environment_file, json.dumps([*run.sessions(), facts], indent=2) + "\n")
 
 
 def environment(trainer: Trainer, process: ProcessFacts) -> dict[str, Any]:
@@ -37,6 +36,7 @@ def environment(trainer: Trainer, process: ProcessFacts) -> dict[str, Any]:
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(["grok", *sys.argv[1:]]),
         "grok_cli": __version__,
+        "git": git_commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "host": socket.gethostname(),
@@ -49,6 +49,26 @@ def environment(trainer: Trainer, process: ProcessFacts) -> dict[str, Any]:
         "engine": type(trainer.engine).__name__,
         "loss_dtype": trainer.config.train.loss_dtype,
     }
+
+
+@cache
+def git_commit() -> str | None:
+    """The commit of this program's checkout, "+" behind it if files differ; None without one."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return commit + ("+" if git("status", "--porcelain", "-uno", "grok_cli") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _cpu_model() -> str:

@@ -27,6 +27,34 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that the user named: whole or not at all.
+
+    A link is followed and stays a link. What is no regular file (a named pipe, a device) is
+    written to and stays what it is; so is whatever stands below /dev, such as /dev/stdout.
+
+    Raises:
+        OSError: it cannot be written, or half of it is written to what is no regular file.
+    """
+    if path.parent == Path("/dev") or (path.exists() and not path.is_file()):
+        with path.open("wb", buffering=0) as stream:
+            view = memoryview(content)
+            while view:
+                view = view[stream.write(view) :]
+        return
+    write_bytes(Path(os.path.realpath(path)), content)
+
+
+def keep_previous(path: Path, previous: Path) -> None:
+    """Give the present content of `path` the name `previous`; `path` is there all the time."""
+    spare = path.with_name(f".{previous.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        os.link(path, spare)
+        spare.replace(previous)
+    except OSError:  # nothing there yet, or a file system without links
+        spare.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace the content of `path` atomically."""
     write_atomically(path, lambda file: file.write(content))

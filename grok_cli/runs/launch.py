@@ -2,20 +2,23 @@
 
 import copy
 import shlex
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from grok_cli.core.config import Config
 from grok_cli.core.model import Transformer
 from grok_cli.core.process import prepare_process
-from grok_cli.core.training import Outcome, Recorder, Recorders, Trainer
+from grok_cli.core.training import Outcome, Recorder, Recorders, Trainer, find_device
 from grok_cli.diagnostics.schedule import schedule
-from grok_cli.errors import GrokError
-from grok_cli.runs.checkpoints import CheckpointError, load_snapshot, load_tensors
+from grok_cli.errors import GrokError, GrokWarning, UsageError, cause
+from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.claim import Claim
-from grok_cli.runs.directory import DONE, RunDir
+from grok_cli.runs.directory import DONE, RunDir, changed_settings
 from grok_cli.runs.environment import record_environment
 from grok_cli.runs.recorder import STATE_KEYS, Bystander, RunRecorder
+from grok_cli.runs.tensor_files import CheckpointError, load_tensors
 
 
 def train_run(
@@ -37,8 +40,10 @@ def train_run(
 
     Raises:
         ClaimedError: another process trains this run.
+        UsageError: there is no such device here, or the run began with other settings.
         GrokError: a file could not be written; what was recorded before stays.
     """
+    find_device(config.run.device)  # before anything is written
     try:
         with Claim(run.path):
             summary = run.recorded_summary()
@@ -47,7 +52,7 @@ def train_run(
             return _train(run, config, watcher or Recorder(), should_stop)
     except OSError as error:
         raise GrokError(
-            f"cannot write to {run.path}: {error.strerror}; what was recorded is safe. Mend "
+            f"cannot write to {run.path}: {cause(error)}; what was recorded is safe. Mend "
             f"that, then go on with `grok train --resume {shlex.quote(str(run.path))}`"
         ) from error
 
@@ -60,10 +65,7 @@ def _train(
     trainer = Trainer(config)
     recorder = RunRecorder(run, config)
     try:
-        if run.resume_file.exists():
-            state = _resume_state(run)
-            recorder.resume(state)
-            trainer.load(state)
+        _go_on(run, trainer, recorder)
         record_environment(run, trainer, facts)
         wanted = config.measure.diagnostics
         initial = _initial_model(run, trainer) if wanted else None
@@ -74,19 +76,78 @@ def _train(
         recorder.close()
 
 
-def _resume_state(run: RunDir) -> dict[str, Any]:
-    """The run's resume state.
+def _go_on(run: RunDir, trainer: Trainer, recorder: RunRecorder) -> None:
+    """Bring trainer and recorder to where the run's state stands, if it has one.
+
+    A state that cannot be used gives way to the one before it, with a warning.
 
     Raises:
-        CheckpointError: it is damaged, or something else.
+        CheckpointError, GrokError: none can be used.
+        UsageError: the run began with other settings.
     """
+    if not run.resume_file.exists():
+        run.previous_file.unlink(missing_ok=True)  # the run starts over
+        return
     try:
-        state = load_tensors(run.resume_file)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error}; {run.start_over()}") from None
+        _load(run, run.resume_file, trainer, recorder)
+    except UsageError:
+        raise
+    except GrokError as error:
+        if not run.previous_file.exists():
+            raise type(error)(f"{error}; {run.start_over()}") from None
+        try:
+            _load(run, run.previous_file, trainer, recorder)
+        except UsageError:
+            raise
+        except GrokError:
+            raise type(error)(f"{error}; {run.start_over()}") from None
+        warnings.warn(
+            f"{error}; going on from the state before it, of step {trainer.step}",
+            GrokWarning,
+            stacklevel=2,
+        )
+        run.previous_file.replace(run.resume_file)
+
+
+def _load(run: RunDir, file: Path, trainer: Trainer, recorder: RunRecorder) -> None:
+    """Bring trainer and recorder to a state.
+
+    Raises:
+        GrokError: it, or metrics.csv, is damaged.
+        UsageError: the run began with other settings.
+    """
+    state = load_tensors(file)
     if not isinstance(state, dict) or not state.keys() >= STATE_KEYS:
-        raise CheckpointError(f"{run.resume_file}: not a resume state; {run.start_over()}")
-    return state
+        raise CheckpointError(f"{file}: not a resume state")
+    _check_settings(run, file, state, trainer.config)
+    try:
+        trainer.load(state)
+        recorder.resume(state)
+    except ValueError as error:
+        raise CheckpointError(f"{file}: damaged: {error}") from None
+
+
+def _check_settings(run: RunDir, file: Path, state: dict[str, Any], config: Config) -> None:
+    """Raise UsageError if the run began with other settings than it is to go on with.
+
+    States of earlier versions do not say; the run's first snapshot does.
+    """
+    began = state.get("identity")
+    if began is None and run.snapshot_file(0).exists():
+        began = load_snapshot(run.snapshot_file(0)).config.identity()
+    if began is not None:
+        try:
+            changed = changed_settings(Config.recorded(dict(began)), config)
+        except (TypeError, ValueError):  # pydantic's included
+            raise CheckpointError(f"{file}: damaged: its settings are not valid") from None
+        run.refuse_changes(changed, file)
+    measured = state.get("diagnostics")
+    if isinstance(measured, dict) and measured.keys() != config.measure.diagnostics.keys():
+        raise UsageError(
+            f"measure.diagnostics: {run.path} measures {', '.join(measured) or 'none'} since it "
+            f"began and cannot change to {', '.join(config.measure.diagnostics) or 'none'}; others "
+            "are computed afterwards, from its snapshots, by `grok measure`"
+        )
 
 
 def _wandb(run: RunDir, config: Config) -> Recorder:

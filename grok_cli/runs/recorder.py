@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
-import torch
-
 from grok_cli.core.config import Config
 from grok_cli.core.training import Outcome, Recorder, Row, Trainer
 from grok_cli.errors import GrokError
 from grok_cli.runs.checkpoints import save_snapshot
 from grok_cli.runs.directory import RunDir
-from grok_cli.runs.files import without_nan, write_atomically, write_text
+from grok_cli.runs.files import keep_previous, without_nan, write_text
+from grok_cli.runs.tensor_files import save_tensors
 
 STATE_KEYS = {  # of a resume state: the trainer's, then the recorder's
     *("step", "weights", "optimizer", "phases"),
     *("columns", "metrics_bytes", "last", "seconds"),
 }
+MOST_ROW_BYTES = 2**20
 SUMMARY_SECONDS = 2.0  # how often summary.json is renewed while training
 
 
@@ -35,11 +35,13 @@ class RunRecorder(Recorder):
         """
         self.run, self.config, self.seconds_before = run, config, seconds
         self.last: dict[str, float] = {}  # the newest value of every metric
+        self.columns: tuple[str, ...] = ()
         self.metrics: IO[bytes] | None = None
 
     def start(self, trainer: Trainer, columns: Sequence[str]) -> None:
         self.started, self.started_step = time.monotonic(), trainer.step
-        self.trainer, self.columns = trainer, ("step", *columns)
+        # A run keeps the columns that it began with, also under a version that measures more.
+        self.trainer, self.columns = trainer, self.columns or ("step", *columns)
         self.run.snapshots_dir.mkdir(exist_ok=True)
         self.metrics = self._open_metrics(trainer.step)
         self._write_summary("running")
@@ -64,12 +66,15 @@ class RunRecorder(Recorder):
         os.fsync(self.metrics.fileno())
         state = {
             **trainer.state(),
+            "identity": self.config.identity(),
+            "diagnostics": dict(self.config.measure.diagnostics),
             "columns": list(self.columns),
             "metrics_bytes": self.metrics.tell(),
             "last": self.last,
             "seconds": self.seconds(),
         }
-        write_atomically(self.run.resume_file, lambda file: torch.save(state, file))
+        keep_previous(self.run.resume_file, self.run.previous_file)
+        save_tensors(self.run.resume_file, state)
 
     def close(self) -> None:
         """Close metrics.csv, however training ended."""
@@ -80,19 +85,30 @@ class RunRecorder(Recorder):
         self._write_summary(outcome.status, outcome.message)
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Cut metrics.csv back to where the resume state stands.
+        """Cut metrics.csv back to where the resume state stands, and keep its columns.
 
         Raises:
+            ValueError: the state holds no columns, position or values.
             GrokError: metrics.csv is gone, shorter than that, or has other columns.
         """
-        self.last, self.seconds_before = state["last"], state["seconds"]
-        file, header = self.run.metrics_file, ",".join(state["columns"]).encode() + b"\n"
-        if not file.exists() or file.stat().st_size < state["metrics_bytes"]:
-            raise GrokError(f"{file} lacks rows that the run had; {self.run.start_over()}")
+        columns, end = state["columns"], state["metrics_bytes"]
+        last, seconds = state["last"], state["seconds"]
+        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+            raise ValueError("its columns are no list of names")
+        if type(end) is not int or end < 0 or type(seconds) is not float or not seconds >= 0:
+            raise ValueError("its size of metrics.csv or its time is no number")
+        if not isinstance(last, dict) or not all(type(v) in (int, float) for v in last.values()):
+            raise ValueError("its newest values are no numbers")
+        file, header = self.run.metrics_file, ",".join(columns).encode() + b"\n"
+        if not file.exists() or file.stat().st_size < end:
+            raise GrokError(f"{file} lacks rows that the run had")
         with file.open("r+b") as stream:
             if stream.readline() != header:
-                raise GrokError(f"{file} does not have the run's columns; {self.run.start_over()}")
-            stream.truncate(state["metrics_bytes"])
+                raise GrokError(f"{file} does not have the run's columns")
+            if not _ends_with_step(stream, end, state["step"]):
+                raise GrokError(f"{file} does not have the run's rows")
+            stream.truncate(end)
+        self.last, self.seconds_before, self.columns = last, seconds, tuple(columns)
 
     def seconds(self) -> float:
         """Training time so far, all sessions, in seconds."""
@@ -118,6 +134,14 @@ class RunRecorder(Recorder):
             "seconds": round(seconds, 3),
         }
         write_text(self.run.summary_file, json.dumps(without_nan(summary), indent=2) + "\n")
+
+
+def _ends_with_step(stream: IO[bytes], end: int, step: int) -> bool:
+    """Whether the row that ends at byte `end` of a metrics.csv is that of `step`."""
+    start = max(end - MOST_ROW_BYTES, 0)
+    stream.seek(start)
+    rows = stream.read(end - start).split(b"\n")
+    return rows[-1] == b"" and rows[-2].startswith(b"%d," % step)
 
 
 class Bystander(Recorder):

@@ -43,6 +43,7 @@ def test_directory_holds_what_it_says(finished: RunDir) -> None:
         "environment.json",
         "metrics.csv",
         "resume.pt",
+        "resume.previous.pt",
         "snapshots",
         "summary.json",
     }
@@ -52,6 +53,7 @@ def test_directory_holds_what_it_says(finished: RunDir) -> None:
     facts = json.loads(finished.environment_file.read_text())
     assert facts[0]["torch"] == torch.__version__
     assert facts[0]["threads"] == 1
+    assert facts[0]["identity"] == small_config().identity()
 
 
 def test_metrics_open_in_pandas_and_numbers_round_trip(finished: RunDir) -> None:
@@ -262,7 +264,6 @@ def interrupted_run(path: Path) -> RunDir:
         ("metrics.csv", b"", "lacks rows"),
         ("metrics.csv", None, "lacks rows"),
         ("metrics.csv", b"a,b\n" + 10_000 * b"1,2\n", "does not have the run's columns"),
-        ("resume.pt", b"PK", "truncated"),
         ("config.yaml", b"", "is damaged"),
     ],
 )
