@@ -17,7 +17,7 @@ from grok_cli.cli.output import print_json
 from grok_cli.cli.signals import stop_on_signals
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import GrokError, UsageError
-from grok_cli.runs.directory import RunDir, create_run
+from grok_cli.runs.directory import RunDir, check_name, create_run
 from grok_cli.runs.settings import build_config, flat_settings, layer
 
 EXIT_CODES = {"finished": 0, "diverged": 1, "interrupted": 130}
@@ -61,7 +61,9 @@ def train(
     should_stop = stop_on_signals()
     if resume is None:
         config, _ = typed.resolve()
-        run = create_run((runs_dir or Path("runs")) / (name or config.run_name()), config)
+        directory = config.run_name() if name is None else check_name(name)
+        _check_device(config)
+        run = create_run((runs_dir or Path("runs")) / directory, config)
     elif name is not None or runs_dir is not None:
         raise UsageError("--name, --runs-dir: a resumed run keeps its place; leave them out")
     else:
@@ -88,7 +90,7 @@ def resumed_config(run: RunDir, typed: Typed) -> Config:
     """
     if typed.file is not None:
         raise UsageError("--config: a resumed run keeps its settings; leave it out")
-    stored = flat_settings(run.config())
+    stored = flat_settings(run.check_identity())
     values, origin = layer(None, typed.flags, typed.sets)
     config = build_config(stored | values, origin)
     wanted = flat_settings(config)
@@ -99,6 +101,14 @@ def resumed_config(run: RunDir, typed: Typed) -> Config:
                 "start a new run with `grok train` instead"
             )
     return config
+
+
+def _check_device(config: Config) -> None:
+    """Raise UsageError, before anything is written, if the machine has no such device."""
+    if config.run.device.startswith("cuda"):
+        from grok_cli.core.training import find_device
+
+        find_device(config.run.device)
 
 
 def watcher(run: RunDir, quiet: bool) -> Any:

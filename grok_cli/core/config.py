@@ -11,6 +11,7 @@ description in the JSON schema.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -60,6 +61,15 @@ LnType = Annotated[
 TaskName = Annotated[
     str, AfterValidator(_known_task), Field(json_schema_extra={"enum": list(TASKS)})
 ]
+
+
+def _known_device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name):
+        raise ValueError("expected one of auto, cpu, cuda, cuda:0 (or another number)")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_known_device)]
 
 
 class Section(BaseModel):
@@ -235,9 +245,8 @@ class MeasureConfig(Section):
 class RunConfig(Section):
     """Where and how a run executes, and how often it is saved."""
 
-    device: str = Field(
+    device: Device = Field(
         "auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
     )
     threads: int | None = Field(None, ge=1, description="CPU threads; null: all cores.")

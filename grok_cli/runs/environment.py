@@ -5,11 +5,9 @@ import os
 import platform
 import shlex
 import socket
-import subprocess
 import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from grok_cli.core.process import ProcessFacts
 from grok_cli.core.training import Trainer
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.files import write_text
+from grok_cli.runs.sweep_record import git_commit
 
 
 def record_environment(run: RunDir, trainer: Trainer, process: ProcessFacts) -> None:
@@ -49,26 +48,6 @@ def environment(trainer: Trainer, process: ProcessFacts) -> dict[str, Any]:
         "engine": type(trainer.engine).__name__,
         "loss_dtype": trainer.config.train.loss_dtype,
     }
-
-
-@cache
-def git_commit() -> str | None:
-    """The commit of this program's checkout, "+" behind it if files differ; None without one."""
-    checkout = Path(__file__).parents[2]
-    if not (checkout / ".git").exists():
-        return None
-
-    def git(*arguments: str) -> str:
-        command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "HEAD")
-        return commit + ("+" if git("status", "--porcelain", "-uno", "grok_cli") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _cpu_model() -> str:

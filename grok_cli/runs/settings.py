@@ -24,6 +24,10 @@ SWEEP_FIELDS = (  # at the top of a sweep file (sweeps/spec.py), as against one 
     "parameters",  # of W&B's
 )
 
+# Of run directories and of the settings in them. 1: device, threads, engine, saving and diagnostics
+# stood in the section train, and files of tensors had no checksum.
+FORMAT = 2
+
 
 class _Loader(yaml.SafeLoader):
     """YAML with the scalars of version 1.2, which are what one expects: 1e-3 is a number, 010 is
@@ -91,7 +95,13 @@ def flatten(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        if name in SECTIONS:
+        if name == "format":
+            if type(value) is not int or value > FORMAT:
+                raise SettingsError(
+                    f"{source}: format {value!r:.20}: this version reads up to {FORMAT}; expected "
+                    "a file of this version or an earlier one"
+                )
+        elif name in SECTIONS:
             if not isinstance(value, Mapping):
                 raise SettingsError(f"{source}: {name}: expected keys below it, found {value!r}")
             flat |= {f"{name}.{key}": v for key, v in value.items()}
@@ -202,4 +212,4 @@ def _read_settings(file: Path) -> dict[str, Any]:
 
 def dump_config(config: Config) -> str:
     """The configuration as YAML that `load_config` reads back."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return yaml.safe_dump({"format": FORMAT, **config.model_dump(mode="json")}, sort_keys=False)

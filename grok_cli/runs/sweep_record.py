@@ -9,6 +9,7 @@ A list with an entry a command, the last one last:
 import json
 import subprocess
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,21 @@ def record_sweep(directory: Path, command: str, spec: str | None, runs: int) -> 
     write_text(directory / NAME, json.dumps(list(entries.values()), indent=2) + "\n")
 
 
+@cache
 def git_commit() -> str | None:
-    """The commit of the checkout that this program runs from; None if it is installed."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
+    """The commit of this program's checkout, "+" behind it if files differ; None without one."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
         return None
-    try:
+
+    def git(*arguments: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
         return subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
+            command, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return commit + ("+" if git("status", "--porcelain", "-uno", "grok_cli") else "")
     except (OSError, subprocess.SubprocessError):
         return None

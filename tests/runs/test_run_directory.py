@@ -243,7 +243,7 @@ def test_resume_refuses_other_settings_and_takes_other_hardware(
 
 
 def test_run_is_not_started_over_another(grok: Grok, tmp_path: Path) -> None:
-    create_run(tmp_path / "runs" / "mine", small_config())
+    train_run(create_run(tmp_path / "runs" / "mine", small_config()), small_config())
     result = grok("train", *SMALL_FLAGS, "--name", "mine")
     assert result.returncode == 2
     assert "holds a run already" in result.stderr
