@@ -52,8 +52,8 @@ def train_run(
             return _train(run, config, watcher or Recorder(), should_stop)
     except OSError as error:
         raise GrokError(
-            f"cannot write {error.filename or run.path}: {cause(error)}; what was recorded is safe. Mend "
-            f"that, then go on with `grok train --resume {shlex.quote(str(run.path))}`"
+            f"cannot write {error.filename or run.path}: {cause(error)}; what was recorded is "
+            f"safe. Mend that, then go on with `grok train --resume {shlex.quote(str(run.path))}`"
         ) from error
 
 
