@@ -5,9 +5,9 @@ from pathlib import Path
 from grok_cli.core.config import Config
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
-from grok_cli.figures.bands import read_paths
 from grok_cli.figures.catalogue import make_chart
 from grok_cli.figures.matplotlib import draw, save
+from grok_cli.results import Results
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
@@ -35,4 +35,4 @@ for placement in ("off", "mlp-pre"):
     subject = Subject(last.model(dataset.vocab), dataset)
     print(DIAGNOSTICS["attention"].measure(subject)["attention/attn_score_entropy"], "nats")
 
-save(draw(make_chart("accuracy", read_paths([runs]))), Path("library.png"))
+save(draw(make_chart("accuracy", Results.from_disk(runs))), Path("library.png"))

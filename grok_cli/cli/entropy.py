@@ -18,8 +18,6 @@ from grok_cli.core.placement import PLACEMENTS
 from grok_cli.runs.directory import find_snapshots
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from grok_cli.runs.measuring import Measurement
 
 
@@ -148,36 +146,19 @@ def _two(value: float) -> str:
 
 
 def _plot(file: Path, measured: "Sequence[Measurement]") -> None:
-    import matplotlib
-
-    from grok_cli.figures.matplotlib import save
-    from grok_cli.figures.style import SETTINGS
-
-    with matplotlib.rc_context(SETTINGS["screen"]):
-        save(_figure(measured), file)
-
-
-def _figure(measured: "Sequence[Measurement]") -> "Figure":
-    from matplotlib.figure import Figure
-
+    """Entropy against step, a line a run and layer."""
     from grok_cli.diagnostics.measures.attention import prefix
+    from grok_cli.figures.catalogue import lines_chart
+    from grok_cli.figures.chart import Level
+    from grok_cli.figures.matplotlib import draw, save
 
-    figure = Figure(layout="constrained")
-    axes = figure.subplots()
+    lines = []
     for place in dict.fromkeys(one.place for one in measured):
-        line = [one for one in measured if one.place == place]
-        layers = line[0].snapshot.config.model.n_layers
+        run = [one for one in measured if one.place == place]
+        layers, name = run[0].snapshot.config.model.n_layers, place.resolve().name
         for layer in range(layers):
             metric = f"{prefix('attention', layer)}/attn_score_entropy"
-            axes.plot(
-                [one.snapshot.step for one in line],
-                [one.values[metric] for one in line],
-                marker=".",
-                label=f"{place.name}, layer {layer}" if layers > 1 else place.name,
-            )
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set(xlabel="step", ylabel="attention entropy (nats)")
-    axes.axhline(math.log(3), color="0.7", linewidth=0.8, linestyle=":")
-    axes.annotate("ln 3", (0, math.log(3)), color="0.5", fontsize=8, va="bottom")
-    axes.legend(fontsize=8)
-    return figure
+            values = [one.values[metric] for one in run]
+            label = f"{name}, layer {layer}" if layers > 1 else name
+            lines.append((label, [one.snapshot.step for one in run], values))
+    save(draw(lines_chart("attention entropy (nats)", lines, [Level(math.log(3), "ln 3")])), file)

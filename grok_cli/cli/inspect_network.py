@@ -13,7 +13,6 @@ from grok_cli.cli import completion
 from grok_cli.cli.output import escape, print_json
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.tasks import TASKS
-from grok_cli.errors import GrokError, cause
 from grok_cli.runs.directory import run_of_snapshot
 
 if TYPE_CHECKING:
@@ -52,12 +51,10 @@ def inspect_network(
     loaded, subject = subject_at(snapshot)
     findings = find(subject)
     if plot is not None:
+        from grok_cli.figures.matplotlib import save
         from grok_cli.figures.network import draw_network
 
-        try:
-            draw_network(subject).savefig(plot, dpi=150)
-        except OSError as error:
-            raise GrokError(f"cannot write {plot}: {cause(error)}") from None
+        save(draw_network(subject, _title(loaded)), plot)
     if as_json:
         print_json({"snapshot": str(loaded.path), "step": loaded.step, **asdict(findings)})
     else:
@@ -85,12 +82,16 @@ def predict(
     typer.echo(f"runner-up   {found.runner_up}, {found.runner_up_probability:.6g}")
 
 
+def _title(snapshot: "Snapshot") -> str:
+    """Of which network something is shown."""
+    run = run_of_snapshot(snapshot.path)
+    return f"{run.path.name if run else snapshot.path.name}, step {snapshot.step}"
+
+
 def _print(console: Console, snapshot: "Snapshot", found: "Findings") -> None:
     config = snapshot.config
-    run = run_of_snapshot(snapshot.path)
     placement = PLACEMENTS[config.model.ln_type]
-    title = f"{run.path.name if run else snapshot.path.name}, step {snapshot.step}"
-    console.print(Text(escape(title), style="bold"))
+    console.print(Text(escape(_title(snapshot)), style="bold"))
     console.print(
         f"{TASKS[config.data.task].formula}, p = {config.data.modulus}; {placement.name} "
         f"({placement.paper}); seed {config.train.seed}; [bold]{found.phase}[/]\n"

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from grok_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from grok_cli.results import Results
 
 
 class Style(str, Enum):
@@ -69,12 +72,24 @@ def plot(
     each_seed: Annotated[
         bool, typer.Option("--each-seed", help="A thin line a seed instead of the band.")
     ] = False,
-    title: Annotated[str, typer.Option(help="Above the figure.")] = "",
+    title: Annotated[
+        str | None,
+        typer.Option(
+            help=escape("Above the figure; may be empty. [default: what it shows, of which runs]")
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only runs with this setting or status, e.g. ln_type=pre,off (repeatable).",
+        ),
+    ] = None,
     group_by: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY",
-            help=escape("Setting that names a group (repeatable). [default: all that vary]"),
+            help=escape("Settings that name a group. [default: all that vary, but not seeds]"),
         ),
     ] = None,
     everything: Annotated[
@@ -88,42 +103,79 @@ def plot(
     a seed. "compression": that step against the one at which the effective rank has fallen
     half-way from its maximum to its last value. The file is the last line on stdout.
     """
-    from grok_cli.figures.bands import read_paths
     from grok_cli.figures.catalogue import CATALOGUE, SPELLINGS, Options, make_chart
-    from grok_cli.runs.settings import check_key
 
     what, paths = SPELLINGS.get(what, what), paths or [Path("runs")]
+    file, look = out or Path(f"{what.replace('/', '_')}.png"), (style or Style.screen).value
     typed = {
         "--out": out,
         "--style": style,
         "--x": x,
         "--y": y,
         "--each-seed": each_seed,
-        "--title": title,
         "--group-by": group_by,
         "--all": everything,
     }
     without = {what: CATALOGUE[what].without} if what in CATALOGUE else {}
-    without |= {"--terminal": ("--out", "--style", "--title")} if terminal else {}
+    without |= {"--terminal": ("--out", "--style", "--each-seed")} if terminal else {}
     without |= {"CSV files": ("--group-by", "--all")} if any(map(Path.is_file, paths)) else {}
     _refuse_ignored(without, typed)
-    for key in group_by or []:
-        check_key(key, "--group-by")
-    options = Options(_is_log(x), _is_log(y), each_seed, title)
+    if not terminal:
+        from grok_cli.figures.matplotlib import check_ending
+
+        check_ending(file)
+    results = _read(paths, where or [], _listed(group_by), everything)
+    source = ", ".join(map(str, paths))
+    chart = make_chart(what, results, Options(_is_log(x), _is_log(y), each_seed, title, source))
     if terminal:
         from grok_cli.figures.text import render
 
-        measured = read_paths(paths, unfinished=everything, keys=group_by)
         console = Console(highlight=False)
-        console.print(render(make_chart(what, measured, options), console.width))
-        return
-    from grok_cli.figures.matplotlib import check_ending, draw, save
+        console.print(render(chart, console.width))
+    else:
+        from grok_cli.figures.matplotlib import draw, save
 
-    file, look = out or Path(f"{what.replace('/', '_')}.png"), (style or Style.screen).value
-    check_ending(file)
-    measured = read_paths(paths, unfinished=everything, keys=group_by)
-    save(draw(make_chart(what, measured, options), look), file, look)
-    typer.echo(file)
+        save(draw(chart, look), file, look)
+        typer.echo(file)
+    if results.problems:
+        raise typer.Exit(1)
+
+
+def _read(paths: list[Path], where: list[str], group_by: list[str], everything: bool) -> "Results":
+    """What was measured in directories of runs, or stands in CSV files.
+
+    Raises:
+        UsageError: nothing there, or both kinds.
+    """
+    from grok_cli.results import Results
+    from grok_cli.runs.settings import check_key
+
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or directory; `grok runs` lists runs")
+    files = [path for path in paths if not path.is_dir()]
+    if files and len(files) < len(paths):
+        raise UsageError("expected directories of runs or CSV files, found both")
+    if files:
+        return Results.from_csv(files).where(where)
+    keys = [check_key(key, "--group-by") for key in group_by]
+    results = Results.from_disk(
+        paths, keys or None, include="all" if everything else "finished", where=where
+    )
+    for problem in results.problems:
+        typer.echo(f"left out: {problem}", err=True)
+    results = results.measured
+    if not results.groups:
+        fitting = f" with {' and '.join(where)}" if where else ""
+        raise UsageError(
+            f"{', '.join(map(str, paths))}: no finished run{fitting} there; --all takes the others"
+        )
+    return results
+
+
+def _listed(texts: list[str] | None) -> list[str]:
+    """The entries of an option that may be repeated, and be a list with commas."""
+    return [entry.strip() for text in texts or () for entry in text.split(",") if entry.strip()]
 
 
 def _refuse_ignored(without: Mapping[str, Sequence[str]], typed: Mapping[str, object]) -> None:

@@ -5,6 +5,7 @@ is then on the command line, in reports and in the terminal.
 """
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +13,11 @@ from functools import partial
 import numpy as np
 
 from grok_cli.errors import UsageError
-from grok_cli.figures.bands import Measured, bands_to_draw
-from grok_cli.figures.chart import Axis, Bar, Chart, Key, Legend, Line, Point
-from grok_cli.figures.names import name_groups
-from grok_cli.figures.phases import Generalised, compression_points, generalised_groups
-from grok_cli.figures.style import looks
+from grok_cli.figures.chart import Axis, Band, Bar, Chart, Level, Line, Point, Reference
+from grok_cli.figures.curves import Curve, curves_to_draw
+from grok_cli.figures.names import in_order, legend_of
+from grok_cli.results import Group, Results
+from grok_cli.results.phases import Generalised, compressed, generalised_groups
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,22 @@ class Options:
     Attributes:
         log_x, log_y: None: as suits the figure.
         each_seed: a thin line a seed instead of the band from the lowest to the highest.
-        title: above the figure; may be empty.
-        labels: of all groups in their order, where more are shown than this figure has.
+        title: above the figure; "": nothing; None: what it shows, of how many seeds.
+        source: which runs these are, for the title.
+        groups: all groups in their order, where the legend has more than are drawn.
+        references: what others measured, to be drawn beneath. What fits no group is left out.
     """
 
     log_x: bool | None = None
     log_y: bool | None = None
     each_seed: bool = False
-    title: str = ""
-    labels: Sequence[str] = ()
+    title: str | None = None
+    source: str = ""
+    groups: Sequence[Group] = ()
+    references: Sequence[Reference] = ()
 
 
-Build = Callable[[Measured, Options], Chart]
+Build = Callable[[Results, Options], Chart]
 
 
 @dataclass(frozen=True)
@@ -69,157 +74,255 @@ class Figure:
     without: tuple[str, ...] = ()
 
 
-def make_chart(name: str, measured: Measured, options: Options | None = None) -> Chart:
+def make_chart(name: str, results: Results, options: Options | None = None) -> Chart:
     """The figure of that name, or a metric's course.
 
     Raises:
         UsageError: no such figure or metric, or nothing of it was measured.
     """
     options = options or Options()
+    name = SPELLINGS.get(name, name)
     if name in CATALOGUE:
-        return CATALOGUE[name].build(measured, options)
-    if name in measured.metrics:
-        return _course(name, Course((name,), name), measured, options)
-    known = [*CATALOGUE, *measured.metrics]
+        return CATALOGUE[name].build(results, options)
+    if name in results.metrics:
+        return _course(name, Course((name,), name), results, options)
+    known = [*CATALOGUE, *results.metrics]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"expected one of {', '.join(known)}"
     raise UsageError(f"{name}: no such figure or metric; {hint}")
 
 
-def charts_of(measured: Measured, options: Options | None = None) -> list[Chart]:
+def charts_of(results: Results, options: Options | None = None) -> list[Chart]:
     """All figures of what was measured, in the order of the catalogue."""
     charts = []
     for name in CATALOGUE:
         try:
-            charts.append(make_chart(name, measured, options))
+            charts.append(make_chart(name, results, options))
         except UsageError:
             continue  # it was not measured
     return charts
 
 
-def _course(name: str, course: Course, measured: Measured, options: Options) -> Chart:
+def _course(name: str, course: Course, results: Results, options: Options) -> Chart:
     """Metrics against the step."""
-    if course.metrics[0] not in measured.metrics:
-        raise _not_measured(name, course.metrics[0], measured)
-    bands = bands_to_draw(measured, course.metrics, options.each_seed)
+    if course.metrics[0] not in results.metrics:
+        raise _not_measured(name, course.metrics[0], results)
+    curves = curves_to_draw(results, course.metrics, options.each_seed)
     # The metric of most groups gives their order; another may have been measured elsewhere.
-    fullest = sorted(bands.values(), key=len, reverse=True)
-    labels = _labels(options, (band.label for found in fullest for band in found))
-    strokes = tuple(map(_short, bands)) if len(bands) > 1 else ()
+    fullest = sorted(curves.values(), key=len, reverse=True)
+    groups = _groups(options, (curve.group for found in fullest for curve in found))
+    strokes = tuple(map(_short, curves)) if len(curves) > 1 else ()
     lines = [
-        Line(
-            labels.index(band.label),
-            metric,
-            band.steps,
-            band.mean,
-            band.low,
-            band.high,
-            band.seeds if options.each_seed else {},
-            dashed=metric != course.metrics[0],
-        )
-        for metric, found in bands.items()
-        for band in found
+        _line(curve, metric, groups, course, options.each_seed)
+        for metric, found in curves.items()
+        for curve in found
+    ]
+    references = [
+        Band(key, r.x, r.y, r.low, r.high, dashed=r.metric != course.metrics[0])
+        for r, key in _fitting(options, groups)
+        if r.metric in course.metrics
     ]
     return Chart(
         name=name,
-        title=options.title,
         about=course.label,
         note=f"solid {strokes[0]}, dashed {strokes[1]}" if strokes else course.metrics[0],
         x=Axis("step", _either(options.log_x, course.log_x), steps=True),
         y=Axis(course.label, _either(options.log_y, course.log_y)),
-        legend=_legend(labels),
+        legend=legend_of(groups),
+        runs=_which(results, options),
+        title=options.title,
         strokes=strokes,
         lines=tuple(lines),
+        references=tuple(references),
+        reference=_whose(options) if references else "",
     )
 
 
-def _generalisation(measured: Measured, options: Options) -> Chart:
+def _line(
+    curve: Curve, metric: str, groups: Sequence[Group], course: Course, each_seed: bool
+) -> Line:
+    return Line(
+        _place(curve.group, groups),
+        metric,
+        curve.steps,
+        curve.mean,
+        curve.low,
+        curve.high,
+        curve.seeds if each_seed else {},
+        dashed=metric != course.metrics[0],
+    )
+
+
+def _generalisation(results: Results, options: Options) -> Chart:
     """When each group generalised: a bar to the mean over its seeds, and a point a seed."""
-    groups = generalised_groups(measured)
-    labels = _labels(options, (group.label for group in groups))
-    legend = _legend(labels)
-    names = [legend.keys[labels.index(group.label)].name for group in groups]
-    reached = [step for group in groups for step in (group.earliest, group.of_mean) if step]
-    log = options.log_x is not False and bool(reached)
-    low = 10 ** float(np.floor(np.log10(min(reached) * 0.999))) if log else None
+    found = generalised_groups(Results(tuple(in_order(results.groups))))
+    groups = _groups(options, (one.group for one in found))
+    legend = legend_of(groups)
+    keys = [_place(one.group, groups) for one in found]
+    names = [legend.keys[key].name for key in keys]
+    rows = {key: row for row, key in enumerate(keys)}
+    references = [
+        Band(key, r.x, r.y, r.low, r.high, row=rows[key])
+        for r, key in _fitting(options, groups)
+        if r.metric == "generalised_at" and key in rows
+    ]
+    steps = [step for one in found for step in (one.earliest, one.latest, one.middle) if step]
+    steps += [float(end) for band in references for end in (*band.low, *band.high)]
+    log = options.log_x is not False and bool(steps)
     points = [
-        Point(labels.index(group.label), step, row, f"{name}, seed {seed}: {step:,}")
-        for row, (group, name) in enumerate(zip(groups, names, strict=True))
-        for seed, step in group.seeds.items()
+        Point(key, step, row, f"{name}, seed {run.seed}: {step:,}")
+        for row, (one, key, name) in enumerate(zip(found, keys, names, strict=True))
+        for run, step in zip(one.group.runs, one.steps, strict=False)
         if step is not None
     ]
     return Chart(
         name="generalisation",
-        title=options.title,
         about="step of generalisation",
         note="first evaluation with test accuracy ≥ 0.995: bar mean, points seeds",
-        x=Axis("step of generalisation (test accuracy ≥ 0.995)", log, low, steps=True),
+        x=Axis(
+            "step of generalisation (test accuracy ≥ 0.995)",
+            log,
+            10 ** math.floor(math.log10(min(steps) * 0.999)) if log else 0,
+            _with_room(steps, log),
+            steps=True,
+        ),
         y=Axis("", rows=tuple(names)),
+        legend=legend,
+        runs=_which(results, options),
+        title=options.title,
         bars=tuple(
-            _bar(group, labels.index(group.label), row, name)
-            for row, (group, name) in enumerate(zip(groups, names, strict=True))
+            _bar(one, key, row, name)
+            for row, (one, key, name) in enumerate(zip(found, keys, names, strict=True))
         ),
         points=tuple(points),
-        legend=legend,
+        references=tuple(references),
+        reference=f"{_whose(options)}, first to last seed" if references else "",
     )
 
 
-def _bar(group: Generalised, key: int, row: int, name: str) -> Bar:
-    if group.middle is None:
-        return Bar(key, row, None, note="not reached", numbers="not reached")
-    missing = len(group.seeds) - len(group.steps)
-    count = f", {len(group.steps)} of {len(group.seeds)}" if group.seeds else ""
+def _with_room(steps: Sequence[float], log: bool) -> float:
+    """The end of an axis with room for a few words beside the last step."""
+    if not steps:
+        return 1
+    low, high = min(steps), max(steps)
+    if not log:
+        return high * 1.2
+    floor = 10 ** math.floor(math.log10(low * 0.999))
+    return float(high * (high / floor) ** 0.18)
+
+
+def _bar(found: Generalised, key: int, row: int, name: str) -> Bar:
+    stats = found.stats
+    some = 0 < stats.events < stats.runs
+    if found.middle is None:
+        note = f"not reached ({stats.count})" if stats.runs else "not reached"
+        return Bar(key, row, None, note=note, numbers=note)
+    count = f", {stats.count}" if stats.runs else ""
     return Bar(
         key,
         row,
-        group.middle,
-        None if group.steps else group.earliest,
-        None if group.steps else group.latest,
-        note=f"{missing} not" if missing else "",
-        numbers=f"{group.middle:.0f}, {group.earliest}..{group.latest}{count}",
-        tip=f"{name}: mean {group.middle:,.0f}",
+        found.middle,
+        None if stats.events else found.earliest,
+        None if stats.events else found.latest,
+        note=stats.count if some else "",
+        numbers=f"{found.middle:,.0f}, {found.earliest}..{found.latest}{count}",
+        tip=f"{name}: mean {found.middle:,.0f}{count}",
     )
 
 
-def _compression(measured: Measured, options: Options) -> Chart:
+def _compression(results: Results, options: Options) -> Chart:
     """Compression step against generalisation step, a point a run."""
-    found = compression_points(measured)
+    found = compressed(Results(tuple(in_order(results.groups))))
     if not found:
         raise UsageError(
             "compression: no run has both generalised and compressed; it needs values by seed of "
             "test/accuracy and of alpha_req/effective_rank_test (the diagnostic `rank`)"
         )
-    labels = _labels(options, found)
-    legend = _legend(labels)
-    every = [step for pairs in found.values() for pair in pairs for step in pair]
+    groups = _groups(options, (one.group for one in found))
+    legend = legend_of(groups)
+    every = [step for one in found for point in one.points for step in point]
     ends = min(every) / 1.3, max(every) * 1.3
     points = [
         Point(key, x, y, f"{legend.keys[key].name}: compressed {x:,}, generalised {y:,}")
-        for key, pairs in ((labels.index(label), pairs) for label, pairs in found.items())
-        for x, y in pairs
+        for key, one in ((_place(one.group, groups), one) for one in found)
+        for x, y in one.points
     ]
     return Chart(
         name="compression",
-        title=options.title,
         about="step of generalisation against step of compression",
         note="compression: first measured step at which the effective rank of Z on test rows has "
         "fallen half-way from its maximum to its last value",
         x=Axis("step of compression", options.log_x is not False, *ends, steps=True),
         y=Axis("step of generalisation", options.log_y is not False, *ends, steps=True),
+        legend=legend,
+        runs=_which(results, options),
+        title=options.title,
         points=tuple(points),
         diagonal=True,  # compressed when it generalised
-        legend=legend,
     )
 
 
-def _labels(options: Options, found: Iterable[str]) -> list[str]:
-    return list(options.labels or dict.fromkeys(found))
+def lines_chart(
+    label: str,
+    lines: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    levels: Sequence[Level] = (),
+) -> Chart:
+    """A chart of what is not of groups of runs: lines as (name, steps, values)."""
+    curves = [(np.array(x, np.float64), np.array(y, np.float64)) for _, x, y in lines]
+    log = sum((x > 0).sum() for x, _ in curves) > len(curves)  # more than a point a line
+    return Chart(
+        name=label,
+        about=label,
+        note="",
+        x=Axis("step", bool(log), steps=True),
+        y=Axis(label),
+        legend=legend_of([Group({}, text=name) for name, _, _ in lines]),
+        lines=tuple(Line(key, label, x, y, y, y) for key, (x, y) in enumerate(curves)),
+        levels=tuple(levels),
+    )
 
 
-def _legend(labels: list[str]) -> Legend:
-    names = name_groups(labels)
-    chosen = looks(labels, names)
-    return Legend(names.title, tuple(Key(names.names[label], chosen[label]) for label in labels))
+def _groups(options: Options, found: Iterable[Group]) -> list[Group]:
+    """The groups of the legend: those asked for, else those found, each once."""
+    groups: list[Group] = list(options.groups)
+    if not groups:
+        for group in found:
+            if not any(_same(group, other) for other in groups):
+                groups.append(group)
+    return groups
+
+
+def _place(group: Group, groups: Sequence[Group]) -> int:
+    return next(number for number, other in enumerate(groups) if _same(group, other))
+
+
+def _same(group: Group, other: Group) -> bool:
+    return group.settings == other.settings and group.text == other.text
+
+
+def _fitting(options: Options, groups: Sequence[Group]) -> list[tuple[Reference, int]]:
+    """Each reference with the number of the group that it belongs to."""
+    return [
+        (reference, number)
+        for reference in options.references
+        for number, group in enumerate(groups)
+        if reference.settings and reference.settings.items() <= dict(group.settings).items()
+    ]
+
+
+def _whose(options: Options) -> str:
+    return ", ".join(dict.fromkeys(reference.label for reference in options.references))
+
+
+def _which(results: Results, options: Options) -> str:
+    """Of how many seeds a figure is, and of which runs: "5 seeds a group, runs/ln-positions"."""
+    counts = sorted({len(group.runs) for group in results.groups if group.runs})
+    seeds = ""
+    if counts:
+        number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+        several = " a group" if len(results.groups) > 1 else ""
+        seeds = f"{number} seed{'s' * (counts[-1] > 1)}{several}"
+    return ", ".join(filter(None, (seeds, options.source)))
 
 
 def _short(metric: str) -> str:
@@ -228,8 +331,8 @@ def _short(metric: str) -> str:
     return split if what in ("loss", "accuracy") else metric
 
 
-def _not_measured(name: str, metric: str, measured: Measured) -> UsageError:
-    others = ", ".join(other for other in measured.metrics if other != metric)
+def _not_measured(name: str, metric: str, results: Results) -> UsageError:
+    others = ", ".join(other for other in results.metrics if other != metric)
     return UsageError(f"{name}: not measured there ({metric}); there are {others}")
 
 
@@ -237,7 +340,7 @@ def _either(asked: bool | None, usual: bool) -> bool:
     return usual if asked is None else asked
 
 
-# What the figure of a metric, or of two, is called on its y axis.
+# Metrics against the step, by the names that `grok plot` takes.
 COURSES = {
     "accuracy": Course(("test/accuracy", "train/accuracy"), "accuracy"),
     "loss": Course(("test/loss", "train/loss"), "loss (nats)"),
@@ -267,11 +370,11 @@ COURSES = {
     "weight-norm": Course(("grads/weight_norm",), "norm of all weights"),
 }
 FIRST = ("accuracy", "loss")  # of a report; then when the groups generalised
-_RAW = {name: Figure(partial(_course, name, course)) for name, course in COURSES.items()}
+_COURSES = {name: Figure(partial(_course, name, course)) for name, course in COURSES.items()}
 CATALOGUE = {
-    **{name: _RAW[name] for name in FIRST},
+    **{name: _COURSES[name] for name in FIRST},
     "generalisation": Figure(_generalisation, without=("--y", "--each-seed")),
-    **_RAW,
+    **_COURSES,
     "compression": Figure(_compression, without=("--each-seed",)),
 }
 SPELLINGS = {"generalization": "generalisation"}

@@ -6,6 +6,7 @@ PDF), svg.py (the report's page) and text.py (the terminal).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +38,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of the legend: a group of runs, how it is called and how it looks."""
+    """An entry of the legend: a group of runs, how it is called and how it looks.
+
+    Attributes:
+        full: all settings that name the group, where `name` has only what distinguishes it.
+    """
 
     name: str
     look: Look
+    full: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Legend:
     keys: tuple[Key, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """A curve through measured values, with the band of its seeds.
 
@@ -74,6 +80,48 @@ class Line:
     dashed: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What others measured, to be drawn beneath what we did.
+
+    Attributes:
+        settings: of the group that it belongs to, e.g. {"model.ln_type": "pre"}.
+        metric: what was measured; "generalised_at": the steps at which a group generalised.
+        x, y, low, high: mean, lowest and highest seed at each x. Of "generalised_at" one number
+            each, and `x` is not read.
+        label: whose it is.
+    """
+
+    settings: Mapping[str, Any]
+    metric: str
+    x: Array
+    y: Array
+    low: Array
+    high: Array
+    label: str = "published"
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A reference in a chart: the mean dotted, with a band; or, with a row, a range along it."""
+
+    key: int
+    x: Array
+    y: Array
+    low: Array
+    high: Array
+    dashed: bool = False
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Level:
+    """A value of the y axis with a name, such as the largest that is possible."""
+
+    y: float
+    name: str
+
+
 @dataclass(frozen=True)
 class Bar:
     """A bar along a row, from the low end of the x axis.
@@ -83,7 +131,7 @@ class Bar:
         row: the place on the y axis.
         end: where it ends; None if there is nothing to draw but the note.
         low, high: a line across its end, if both are known.
-        note: beside it; may be empty.
+        note: beside it, e.g. of how many runs it is the mean; may be empty.
         numbers: what the terminal writes beside it.
         tip: shown on hover.
     """
@@ -108,19 +156,22 @@ class Point:
     tip: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chart:
     """All that a figure shows.
 
     Attributes:
         name: of the catalogue, or a metric's.
         about: what it shows, in some words.
-        note: more about that, below; may be empty.
-        title: what the user wants to stand above it; may be empty.
+        note: more about that; may be empty.
+        runs: of how many seeds, and of which runs; may be empty.
+        title: what the user wants to stand above it; "": nothing; None: `about` and `runs`.
         x, y: the axes.
         legend: an entry a group; may hold more than are drawn.
         strokes: what solid and dashed lines are, if there are both.
         lines, bars, points: what is drawn.
+        references, reference: what others measured, beneath, and whose that is.
+        levels: values of y that have a name.
         diagonal: whether to draw the line of equal x and y.
     """
 
@@ -130,21 +181,44 @@ class Chart:
     x: Axis
     y: Axis
     legend: Legend
-    title: str = ""
+    runs: str = ""
+    title: str | None = None
     strokes: tuple[str, ...] = ()
     lines: tuple[Line, ...] = ()
     bars: tuple[Bar, ...] = ()
     points: tuple[Point, ...] = ()
+    references: tuple[Band, ...] = ()
+    reference: str = ""
+    levels: tuple[Level, ...] = ()
     diagonal: bool = False
+
+    @property
+    def heading(self) -> str:
+        """What stands above it; may be empty."""
+        if self.title is not None:
+            return self.title
+        return f"{self.about}: {self.runs}" if self.runs else self.about
 
     def x_values(self) -> Array:
         """All that is drawn, along x."""
         marks = [point.x for point in self.points]
         marks += [bar.end for bar in self.bars if bar.end is not None]
-        return np.concatenate([np.array(marks, np.float64), *(line.x for line in self.lines)])
+        marks += [end for band in self._ranges for end in (*band.low, *band.high)]
+        lines = [line.x for line in self.lines]
+        return np.concatenate([np.array(marks, np.float64), *lines])
 
     def y_values(self) -> Array:
         """All that is drawn, along y: bands from their lowest to their highest."""
-        marks = np.array([point.y for point in self.points], np.float64)
+        marks = [point.y for point in self.points] + [level.y for level in self.levels]
         bands = [values for line in self.lines for values in (line.low, line.high)]
-        return np.concatenate([marks, *bands])
+        bands += [
+            values
+            for band in self.references
+            if band.row is None
+            for values in (band.low, band.high)
+        ]
+        return np.concatenate([np.array(marks, np.float64), *bands])
+
+    @property
+    def _ranges(self) -> list[Band]:
+        return [band for band in self.references if band.row is not None]

@@ -1,16 +1,19 @@
 """Draws a chart with matplotlib, as PNG, SVG or PDF. Every line goes through measured values."""
 
+from io import BytesIO
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from grok_cli.errors import GrokError, UsageError
-from grok_cli.figures.chart import Array, Bar, Chart, Key, Line
-from grok_cli.figures.style import SETTINGS, Look
+from grok_cli.errors import GrokError, UsageError, cause
+from grok_cli.figures.chart import Array, Band, Bar, Chart, Key, Line
+from grok_cli.figures.style import SETTINGS
+from grok_cli.runs.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +21,10 @@ if TYPE_CHECKING:
 
 MARKERS = 6  # a curve
 ENDINGS = (".png", ".svg", ".pdf")
-SOLID, DASHED = "-", (0, (4, 2))
-MIDDLE = 0.6  # of white, for what is of no group
+SOLID, DASHED, DOTTED = "-", (0, (4, 2)), (0, (1, 1.5))
+MIDDLE = "#8a8d94"  # for what is of no group, on light and dark ground
+NAME = 24  # letters a line, of a group's name
+LEGEND = 24  # entries of a legend; more are left out and counted
 
 
 def draw(chart: Chart, style: str = "screen") -> "Figure":
@@ -28,21 +33,42 @@ def draw(chart: Chart, style: str = "screen") -> "Figure":
 
     with matplotlib.rc_context(SETTINGS[style]):
         figure = Figure(layout="constrained")
-        axes = figure.subplots()
-        if chart.title:
-            axes.set_title(chart.title, loc="left")
         if chart.y.rows:
             width, height = figure.get_size_inches()
-            figure.set_size_inches(width, height * (1.5 + len(chart.y.rows)) / 7)
+            lines = sum(name.count("\n") + 1 for name in _row_names(chart))
+            figure.set_size_inches(width, height * (2 + max(len(chart.y.rows), 0.7 * lines)) / 7)
+        axes = figure.subplots()
+        _head(figure, axes, chart)
+        for band in chart.references:
+            _draw_reference(axes, band, chart)
         for line in chart.lines:
-            _draw_line(axes, line, chart, style)
+            _draw_line(axes, line, chart)
+        for level in chart.levels:
+            axes.axhline(level.y, color=MIDDLE, lw=0.8, linestyle=":")
+            axes.annotate(
+                level.name,
+                (1, level.y),
+                xycoords=axes.get_yaxis_transform(),
+                color=MIDDLE,
+                ha="right",
+                va="bottom",
+            )
         for bar in chart.bars:
-            _draw_bar(axes, bar, chart, style)
-        _draw_points(axes, chart, style)
+            _draw_bar(axes, bar, chart)
+        _draw_points(axes, chart)
         _scale(axes, chart)
-        if not chart.y.rows:
-            _legend(figure, chart, style)
+        _legend(figure, chart, style)
         return figure
+
+
+def _head(figure: "Figure", axes: "Axes", chart: Chart) -> None:
+    """The title, in lines that fit, where there is one."""
+    if not chart.heading:
+        return
+    letters = int(figure.get_size_inches()[0] * 72 / matplotlib.rcParams["font.size"] * 1.55)
+    lines = [chart.title] if chart.title is not None else [chart.about, chart.runs]
+    text = "\n".join(fill(line, letters) for line in lines if line)
+    axes.set_title(text, loc="left")
 
 
 def save(figure: "Figure", path: Path, style: str = "screen") -> None:
@@ -53,15 +79,16 @@ def save(figure: "Figure", path: Path, style: str = "screen") -> None:
         GrokError: the file cannot be written.
     """
     check_ending(path)
+    kind = path.suffix.lower()
     # No date and fixed ids, so that equal figures are equal files.
-    metadata: Any = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(
-        path.suffix.lower(), {}
-    )
+    metadata: Any = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind, {})
+    content = BytesIO()
+    with matplotlib.rc_context({**SETTINGS[style], "svg.hashsalt": "grok"}):
+        figure.savefig(content, format=kind[1:], metadata=metadata)
     try:
-        with matplotlib.rc_context({**SETTINGS[style], "svg.hashsalt": "grok"}):
-            figure.savefig(path, metadata=metadata)
+        write_bytes(path, content.getvalue())
     except OSError as error:
-        raise GrokError(f"cannot write {path}: {error.strerror}") from None
+        raise GrokError(f"cannot write {path}: {cause(error)}") from None
 
 
 def check_ending(path: Path) -> None:
@@ -70,17 +97,37 @@ def check_ending(path: Path) -> None:
         raise UsageError(f"{path}: expected a file ending in {', '.join(ENDINGS)}")
 
 
-def _draw_line(axes: "Axes", line: Line, chart: Chart, style: str) -> None:
-    look = chart.legend.keys[line.key].look
-    colour, stroke = _colour(look, style), DASHED if line.dashed else SOLID
-    axes.plot(line.x, line.y, color=colour, linestyle=stroke, zorder=3)
-    if not line.dashed:
+def _draw_reference(axes: "Axes", band: Band, chart: Chart) -> None:
+    colour = chart.legend.keys[band.key].look.colour
+    if band.row is not None:
+        for low, high in zip(band.low, band.high, strict=True):
+            axes.plot([low, high], [band.row + 0.4] * 2, color=MIDDLE, lw=3, solid_capstyle="butt")
+        return
+    stroke: Any = (0, (1, 4)) if band.dashed else DOTTED
+    axes.fill_between(
+        band.x,
+        band.low,
+        band.high,
+        facecolor="none",
+        edgecolor=colour,
+        alpha=0.35,
+        hatch="////",
+        lw=0,
+        zorder=1,
+    )
+    axes.plot(band.x, band.y, color=colour, linestyle=stroke, zorder=2)
+
+
+def _draw_line(axes: "Axes", line: Line, chart: Chart) -> None:
+    look, stroke = chart.legend.keys[line.key].look, DASHED if line.dashed else SOLID
+    axes.plot(line.x, line.y, color=look.colour, linestyle=stroke, zorder=3)
+    if not line.dashed and len(line.x):
         at = _marked(line.x, line.key / len(chart.legend.keys), chart.x.log)
-        axes.plot(line.x[at], line.y[at], look.marker, color=colour, zorder=4)
+        axes.plot(line.x[at], line.y[at], look.marker, color=look.colour, zorder=4)
     for values in line.seeds.values():
-        axes.plot(line.x, values, color=colour, linestyle=stroke, lw=0.5, alpha=0.5)
+        axes.plot(line.x, values, color=look.colour, linestyle=stroke, lw=0.5, alpha=0.5)
     if not line.seeds:
-        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, lw=0)
+        axes.fill_between(line.x, line.low, line.high, color=look.colour, alpha=0.15, lw=0)
 
 
 def _marked(x: Array, offset: float, log: bool) -> NDArray[np.intp]:
@@ -90,40 +137,42 @@ def _marked(x: Array, offset: float, log: bool) -> NDArray[np.intp]:
     return np.unique(np.searchsorted(place, wanted).clip(0, len(x) - 1))
 
 
-def _draw_bar(axes: "Axes", bar: Bar, chart: Chart, style: str) -> None:
+def _draw_bar(axes: "Axes", bar: Bar, chart: Chart) -> None:
     if bar.end is None:
-        axes.text(0.02, bar.row, bar.note, transform=axes.get_yaxis_transform(), va="center")
+        axes.text(0.015, bar.row, bar.note, transform=axes.get_yaxis_transform(), va="center")
         return
-    colour = _colour(chart.legend.keys[bar.key].look, style)
+    colour = chart.legend.keys[bar.key].look.colour
     axes.barh(bar.row, bar.end, height=0.6, color=colour, alpha=0.35, edgecolor=colour)
     if bar.low is not None and bar.high is not None:
         axes.plot([bar.low, bar.high], [bar.row, bar.row], color=colour)
     if bar.note:
-        points = [point.x for point in chart.points if point.y == bar.row]
-        axes.text(max(points, default=bar.end), bar.row, f"  {bar.note}", va="center")
+        ends = [bar.end, *(point.x for point in chart.points if point.y == bar.row)]
+        axes.annotate(
+            bar.note, (max(ends), bar.row), (6, 0), textcoords="offset points", va="center"
+        )
 
 
-def _draw_points(axes: "Axes", chart: Chart, style: str) -> None:
+def _draw_points(axes: "Axes", chart: Chart) -> None:
     for key, points in groupby(chart.points, lambda point: point.key):
         x, y = zip(*((point.x, point.y) for point in points), strict=True)
         look = chart.legend.keys[key].look
-        alpha = None if chart.y.rows else 0.9
-        colour = _colour(look, style)
-        axes.plot(x, y, look.marker, color=colour, mec="white", mew=0.5, alpha=alpha)
+        edge = matplotlib.rcParams["axes.facecolor"]
+        axes.plot(x, y, look.marker, color=look.colour, mec=edge, mew=0.5, clip_on=False)
 
 
 def _scale(axes: "Axes", chart: Chart) -> None:
     if chart.y.rows:
-        axes.set_yticks(range(len(chart.y.rows)), chart.y.rows)
-        axes.invert_yaxis()
+        axes.set_yticks(range(len(chart.y.rows)), _row_names(chart))
+        axes.set_ylim(len(chart.y.rows) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
     if chart.x.log:
         axes.set_xscale("log")
     if chart.y.log:
         axes.set_yscale("log")
-    if chart.diagonal:
+    if chart.diagonal and chart.x.low is not None and chart.x.high is not None:
         ends = [chart.x.low, chart.x.high]
-        axes.plot(ends, ends, color=str(MIDDLE), lw=0.8, zorder=0)  # type: ignore[arg-type]
+        axes.plot(ends, ends, color=MIDDLE, lw=0.8, zorder=0)
         axes.set_aspect("equal")
     if (chart.x.low, chart.x.high) != (None, None):
         axes.set_xlim(chart.x.low, chart.x.high)
@@ -140,6 +189,10 @@ def _scale(axes: "Axes", chart: Chart) -> None:
         axes.margins(x=0.01)
 
 
+def _row_names(chart: Chart) -> list[str]:
+    return [fill(name, NAME, max_lines=3, placeholder=" …") for name in chart.y.rows]
+
+
 def _plain_ticks(axis: Any, ratio: float) -> None:
     """Numbers such as 2000 rather than 2 x 10^3, and enough of them."""
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
@@ -152,33 +205,37 @@ def _plain_ticks(axis: Any, ratio: float) -> None:
 
 def _legend(figure: "Figure", chart: Chart, style: str) -> None:
     """Outside the axes, where it hides no value: above in a narrow column, else on the right."""
-    handles = [_handle(key, style, SOLID if chart.lines else "none") for key in chart.legend.keys]
+    shown = {line.key for line in chart.lines} | {point.key for point in chart.points}
+    keys = [] if chart.y.rows else [k for i, k in enumerate(chart.legend.keys) if i in shown]
+    handles = [_handle(key, SOLID if chart.lines else "none") for key in keys[:LEGEND]]
+    if len(keys) > LEGEND:
+        handles.append(_stroke(f"and {len(keys) - LEGEND} more", "none"))
     if len(chart.strokes) > 1:
         handles += [
             _stroke(label, stroke)
             for label, stroke in zip(chart.strokes, (SOLID, DASHED), strict=True)
         ]
-    if style == "paper":
+    if chart.reference:
+        handles.append(_stroke(chart.reference, SOLID if chart.y.rows else DOTTED))
+    if not handles:
+        return
+    if style == "paper" or chart.y.rows:
         columns = 2 if len(handles) > 2 else len(handles)
         figure.legend(handles=handles, loc="outside upper left", ncols=columns)
         return
-    figure.legend(
-        handles=handles, title=chart.legend.title, loc="outside right upper", alignment="left"
-    )
+    title = chart.legend.title if keys else ""
+    figure.legend(handles=handles, title=title, loc="outside right upper", alignment="left")
 
 
-def _handle(key: Key, style: str, stroke: Any) -> Any:
+def _handle(key: Key, stroke: Any) -> Any:
     from matplotlib.lines import Line2D
 
-    colour = _colour(key.look, style)
-    return Line2D([], [], color=colour, marker=key.look.marker, linestyle=stroke, label=key.name)
+    name = fill(key.name, NAME, max_lines=3, placeholder=" …")
+    colour = key.look.colour
+    return Line2D([], [], color=colour, marker=key.look.marker, linestyle=stroke, label=name)
 
 
 def _stroke(label: str, stroke: Any) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color="0.5", linestyle=stroke, label=label)
-
-
-def _colour(look: Look, style: str) -> str:
-    return look.dark if style == "dark" else look.light
+    return Line2D([], [], color=MIDDLE, linestyle=stroke, label=label)

@@ -1,81 +1,103 @@
-"""What groups and metrics are called in figures."""
+"""What groups are called in figures: by what distinguishes them, and no longer than that takes."""
 
-import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
 
 from grok_cli.core.placement import PLACEMENTS
+from grok_cli.figures.chart import Key, Legend
+from grok_cli.figures.style import looks
+from grok_cli.results.group import PLACEMENT, SPEAKING, Group, last_part, shown
 
-PLACEMENT = "model.ln_type"
-
-
-@dataclass(frozen=True)
-class GroupNames:
-    """Names of groups for a legend.
-
-    Attributes:
-        title: what all names have in common, e.g. "weight decay"; may be empty.
-        names: by the group's label, e.g. {"model.ln_type: pre": "pre (M+A*)"}.
-        numbers: whether the names are numbers in order, so that colours may be.
-    """
-
-    title: str
-    names: dict[str, str]
-    numbers: bool
-
-    @property
-    def placement(self) -> bool:
-        """Whether the groups are placements of the norms."""
-        return self.title == _title(PLACEMENT)
+SHORT = {
+    "opt.learning_rate": "lr",
+    "opt.weight_decay": "wd",
+    "train.batch_size": "batch",
+    "data.modulus": "p",
+    "data.test_ratio": "test part",
+    "model.n_layers": "layers",
+    "model.n_heads": "heads",
+    "model.d_model": "width",
+}
+LONGEST = 60  # letters of a name
 
 
-def name_groups(labels: list[str]) -> GroupNames:
-    """Short names for labels such as "opt.weight_decay: 0.5, model.ln_type: pre"."""
-    settings = {label: parse_label(label) for label in labels}
-    keys = list(dict.fromkeys(key for values in settings.values() for key in values))
-    firsts = [next(iter(values.values()), "") for values in settings.values()]
-    numbers = len(labels) > 1 and all(map(_is_number, firsts))
+def in_order(groups: Sequence[Group]) -> list[Group]:
+    """Groups as the table of placements has them; those of no placement stay where they are."""
+    order = list(PLACEMENTS)
+
+    def place(group: Group) -> int:
+        name = group.settings.get(PLACEMENT)
+        return order.index(name) if name in order else len(order)
+
+    return sorted(groups, key=place)
+
+
+def legend_of(groups: Sequence[Group]) -> Legend:
+    """Names and looks of groups, in that order."""
+    keys = distinguishing(groups)
+    values = [[group.settings.get(key) for key in keys] or [group.text] for group in groups]
+    chosen = looks(
+        [value[0] for value in values],
+        [value[1:] for value in values],
+        bool(keys) and keys[0] == PLACEMENT,
+    )
+    names = [name_of(group, keys) for group in groups]
+    return Legend(
+        key_title(keys[0]) if len(keys) == 1 else "",
+        tuple(
+            Key(name, look, group.name)
+            for name, look, group in zip(names, chosen, groups, strict=True)
+        ),
+    )
+
+
+def distinguishing(groups: Sequence[Group]) -> tuple[str, ...]:
+    """The fewest settings by which the groups differ all from each other, the placement first."""
+    keys = list(dict.fromkeys(key for group in groups for key in group.settings))
+    keys.sort(key=lambda key: key != PLACEMENT)
+    varying = [key for key in keys if len(_values(groups, [key])) > 1]
+    for count in range(1, len(varying) + 1):
+        for chosen in combinations(varying, count):
+            if len(_values(groups, chosen)) == len(groups):
+                return chosen
+    return tuple(varying or keys[:1])
+
+
+def _values(groups: Sequence[Group], keys: Sequence[str]) -> set[tuple[str, ...]]:
+    return {tuple(repr(group.settings.get(key)) for key in keys) for group in groups}
+
+
+def name_of(group: Group, keys: Sequence[str]) -> str:
+    """A group's values of settings, in words: "pre, lr 0.003"."""
+    if not keys or not group.settings:
+        return shortened(group.text or group.label)
     if len(keys) == 1:
-        names = {label: _value(keys[0], settings[label][keys[0]]) for label in labels}
-        return GroupNames(_title(keys[0]), names, numbers)
-    names = {
-        label: ", ".join(_with_key(key, value) for key, value in values.items()) or label
-        for label, values in settings.items()
-    }
-    return GroupNames("", names, numbers)
+        return shortened(_value(keys[0], group.settings.get(keys[0]), alone=True))
+    return shortened(", ".join(_with_key(key, group.settings.get(key)) for key in keys))
 
 
-def parse_label(label: str) -> dict[str, str]:
-    """The settings in a group's label; {} if it is not of the form "key: value, key: value"."""
-    parts = re.split(r", (?=[a-z]+\.[a-z_0-9]+: )", label)
-    pairs = [part.partition(": ") for part in parts]
-    return {key: value for key, colon, value in pairs if colon}
+def key_title(key: str) -> str:
+    """What a setting is called beside its values."""
+    return "norm placement" if key == PLACEMENT else last_part(key)
 
 
-def placement_order(label: str) -> int:
-    """Sorts groups as the table of placements does; groups of no placement stay where they are."""
-    placement = parse_label(label).get(PLACEMENT)
-    return list(PLACEMENTS).index(placement) if placement in PLACEMENTS else len(PLACEMENTS)
+def shortened(name: str, longest: int = LONGEST) -> str:
+    """A name without its middle, if it is too long."""
+    if len(name) <= longest:
+        return name
+    return f"{name[: longest // 2]}…{name[len(name) - (longest - longest // 2 - 1) :]}"
 
 
-def _title(key: str) -> str:
-    return "norm placement" if key == PLACEMENT else key.rpartition(".")[2].replace("_", " ")
-
-
-def _value(key: str, value: str) -> str:
-    if key == PLACEMENT and value in PLACEMENTS:
-        return f"{value} ({PLACEMENTS[value].paper})"
-    return f"{float(value):.4g}" if _is_number(value) else value
-
-
-def _with_key(key: str, value: str) -> str:
+def _with_key(key: str, value: Any) -> str:
     """A value that says by itself which setting it is of, or with the setting's name."""
-    speaks = key == PLACEMENT or key.endswith((".task", ".norm", ".init", ".activation"))
-    return _value(key, value) if speaks else f"{_title(key)} {_value(key, value)}"
+    text = _value(key, value)
+    return text if key in SPEAKING else f"{SHORT.get(key, last_part(key))} {text}"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _value(key: str, value: Any, alone: bool = False) -> str:
+    if alone and key == PLACEMENT and value in PLACEMENTS:
+        return f"{value} ({PLACEMENTS[value].paper})"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None else shown(value)

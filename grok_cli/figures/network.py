@@ -1,5 +1,7 @@
 """What one network looks like inside: spectra, attention over the grid, and its logits' waves."""
 
+from typing import Any
+
 import matplotlib
 import torch
 from jaxtyping import Float
@@ -9,39 +11,61 @@ from torch import Tensor
 
 from grok_cli.diagnostics.measures.fourier import wave_norms
 from grok_cli.diagnostics.subject import Subject
+from grok_cli.figures.style import BLUE, ORANGE, SETTINGS
 
-matplotlib.use("agg", force=False)
+# Both are even in lightness and the same to eyes without green or red (Nuñez et al. 2018; Crameri).
+WEIGHTS, LOGITS = "cividis", "RdBu_r"
+TABLES = (("embedding", BLUE, "o"), ("unembedding", ORANGE, "s"))
 
 
 @torch.no_grad()
-def draw_network(subject: Subject) -> Figure:
+def draw_network(subject: Subject, title: str = "", style: str = "screen") -> Figure:
     """Top: norms of the waves in embedding and unembedding, and the mean logit of each class
-    against the true answer. Below: each head's attention from = to a and to b, over all pairs."""
+    against the true answer. Below: each head's attention from = to a and to b, over all pairs.
+
+    The heads of a layer share one scale, from the lowest weight to the highest of them all."""
+    with matplotlib.rc_context(SETTINGS[style]):
+        return _draw(subject, title)
+
+
+def _draw(subject: Subject, title: str) -> Figure:
     p, heads = subject.dataset.p, subject.config.n_heads
     layers = len(subject.trace.attention)
-    figure = Figure(figsize=(3 * max(heads, 4), 3.2 + 2 * 2.9 * layers), layout="constrained")
-    panels = figure.subfigures(1 + layers, 1, height_ratios=[3.2] + [5.8] * layers, squeeze=False)
+    figure = Figure(figsize=(2.9 * max(heads, 3) + 1, 3.6 + 5.6 * layers), layout="constrained")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
+    panels = figure.subfigures(1 + layers, 1, height_ratios=[3.6] + [5.6] * layers, squeeze=False)
     top, *rest = panels.flat
 
     spectra, answers = top.subplots(1, 2, width_ratios=[2, 1])
     tables = {"embedding": subject.model.embed, "unembedding": subject.model.unembedding}
-    for (name, table), marker in zip(tables.items(), "os", strict=True):
-        norms = wave_norms(table[:p])
-        spectra.plot(range(1, len(norms) + 1), norms.tolist(), marker=marker, ms=3, label=name)
-    spectra.set(xlabel="frequency", ylabel="norm of its wave", title="spectra over tokens")
-    spectra.legend(frameon=False)
-    _image(answers, mean_logits(subject), "mean logit", "coolwarm")
+    for name, colour, marker in TABLES:
+        norms = wave_norms(tables[name][:p])
+        places = range(1, len(norms) + 1)
+        spectra.plot(places, norms.tolist(), color=colour, marker=marker, ms=4, lw=1, label=name)
+    spectra.set(xlabel="frequency", ylabel="norm of its wave", ylim=(0, None))
+    spectra.legend()
+    logits = mean_logits(subject)
+    largest = float(logits.abs().max())
+    image = _image(answers, logits, LOGITS, (-largest, largest))
     answers.set(xlabel="class", ylabel="true answer")
+    top.colorbar(image, ax=answers, label="mean logit", shrink=0.9)
 
     for layer, panel in enumerate(rest):
-        axes = panel.subplots(2, heads, squeeze=False)
-        weights = subject.trace.attention[layer][:, :, -1]
+        axes = panel.subplots(2, heads, squeeze=False, sharex=True, sharey=True)
+        weights = subject.trace.attention[layer][:, :, -1, :2]
+        limits = float(weights.min()), float(weights.max())
         for head in range(heads):
             for key, name in enumerate("ab"):
                 grid = on_grid(subject, weights[:, head, key])
-                _image(axes[key][head], grid, f"head {head}: = to {name}", "viridis", (0, 1))
-                axes[key][head].set(xlabel="b", ylabel="a")
-        panel.suptitle(f"attention of layer {layer}" if layers > 1 else "attention")
+                image = _image(axes[key][head], grid, WEIGHTS, limits)
+                axes[key][head].set_title(f"head {head}, = to {name}", fontsize="medium")
+        for row in axes:
+            row[0].set_ylabel("a")
+        for bottom in axes[-1]:
+            bottom.set_xlabel("b")
+        where = f" of layer {layer}" if layers > 1 else ""
+        panel.colorbar(image, ax=axes, label=f"attention{where}", shrink=0.8)
     return figure
 
 
@@ -66,13 +90,10 @@ def mean_logits(subject: Subject) -> Float[Tensor, "answer vocab"]:
 def _image(
     axes: Axes,
     values: Float[Tensor, "rows columns"],
-    title: str,
     colours: str,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    if limits is None:
-        largest = float(values.abs().max())
-        limits = (-largest, largest)
-    image = axes.imshow(values.numpy(), cmap=colours, vmin=limits[0], vmax=limits[1])
-    axes.set_title(title, fontsize=10)
-    axes.figure.colorbar(image, ax=axes, shrink=0.8)
+    limits: tuple[float, float],
+) -> Any:
+    axes.grid(visible=False)
+    return axes.imshow(
+        values.numpy(), cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest"
+    )

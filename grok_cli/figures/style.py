@@ -1,26 +1,30 @@
-"""How groups look: colours for all kinds of eyes, markers and lightness for grey."""
+"""How groups look: one colour each for light and dark ground, told apart by all kinds of eyes.
 
+The colours were chosen by minimising how alike the nearest two are, as seen by normal eyes and by
+those that lack green or red (matrices of Machado et al. 2009, distances in Oklab), where each has a
+contrast of at least 2.7 with white and with the dark page. Where they come close, markers differ.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grok_cli.figures.names import GroupNames, parse_label
-
-# Okabe and Ito's colours, "Color universal design", 2008; yellow is darkened to be seen on white.
-BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#c8b400", "#0072b2", "#d55e00", "#cc79a7"
-ORDER = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK, YELLOW)
-# A placement looks the same in every figure. No norm is the reference, and black.
+GREY, ORANGE, BLUE, GREEN = "#73767d", "#df8900", "#0065f9", "#00b282"
+PURPLE, RED, OCHRE, SKY = "#9a3db1", "#cb0207", "#a57c00", "#0ba4fb"
+MOSS, PINK = "#536c3d", "#f36ac5"
+COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, OCHRE, PINK, MOSS, GREY)
+# A placement has one colour in every figure and on every ground. No norm is grey.
 OF_PLACEMENT = {
-    "off": (BLACK, "o"),
+    "off": (GREY, "o"),
     "attn-pre": (ORANGE, "s"),
     "pre": (BLUE, "^"),
     "mlp-pre": (GREEN, "D"),
     "attn-pre-qk": (PURPLE, "v"),
-    "attn-pre-v": (VERMILLION, "P"),
-    "pre-qk": (YELLOW, "X"),
+    "attn-pre-v": (RED, "P"),
+    "pre-qk": (OCHRE, "X"),
     "pre-v": (SKY, "<"),
-    "post": (YELLOW, "p"),
-    "peri": (VERMILLION, "h"),
+    "post": (MOSS, "p"),
+    "peri": (PINK, "h"),
 }
 MARKERS = "os^Dv<PXph"
 # The same shapes as SVG paths about (0, 0).
@@ -36,16 +40,15 @@ SHAPES = {
     "p": "M0 -4.6L4.4 -1.4L2.7 3.7H-2.7L-4.4 -1.4Z",
     "h": "M0 -4.6L4 -2.3V2.3L0 4.6L-4 2.3V-2.3Z",
 }
-# From dark to light, evenly in lightness (the colour map cividis of Nuñez et al. 2018).
-RAMP = ("#00224e", "#23396c", "#4a4f6c", "#666970", "#838078", "#a39a76", "#c5b56b", "#e3cd55")
+# Numbers in order: the colours between these.
+RAMP = ("#3f5be0", "#b0479a", "#df8900")
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a group is drawn: colours on light and on dark ground, and a marker of matplotlib's."""
+    """How a group is drawn: its colour, and a marker of matplotlib's."""
 
-    light: str
-    dark: str
+    colour: str
     marker: str
 
     @property
@@ -54,32 +57,55 @@ class Look:
         return SHAPES[self.marker]
 
 
-def looks(labels: list[str], names: GroupNames) -> dict[str, Look]:
-    """How each group is drawn, by its label."""
-    if names.placement:
-        chosen = {label: OF_PLACEMENT.get(_placement(label)) for label in labels}
-        if all(chosen.values()) and len(set(chosen.values())) == len(labels):
-            return {label: _look(*look) for label, look in chosen.items() if look}
-    if names.numbers:
-        return {label: _ramp_look(i, len(labels)) for i, label in enumerate(labels)}
-    return {
-        label: _look(ORDER[i % len(ORDER)], MARKERS[i % len(MARKERS)])
-        for i, label in enumerate(labels)
-    }
+def looks(firsts: Sequence[Any], rests: Sequence[Any], placements: bool) -> list[Look]:
+    """How groups are drawn: what their first setting is gives the colour, the rest the marker.
+
+    Args:
+        firsts: that setting's value, of each group.
+        rests: the others of each group, compared by whether they are equal.
+        placements: whether the first setting is the placement of norms, which has its own colour.
+    """
+    alone = len(_distinct(firsts)) == len(firsts)
+    colours = _colours(_distinct(firsts), placements)
+    found, markers = [], _distinct(rests)
+    for first, rest in zip(firsts, rests, strict=True):
+        number = _distinct(firsts).index(first) if alone else markers.index(rest)
+        marker = MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+        if alone and placements and first in OF_PLACEMENT:
+            marker = OF_PLACEMENT[first][1]
+        found.append(Look(colours[_distinct(firsts).index(first)], marker))
+    return found
 
 
-def _placement(label: str) -> str:
-    return next(iter(parse_label(label).values()), "")
+def _colours(values: Sequence[Any], placements: bool) -> list[str]:
+    if placements:
+        return [OF_PLACEMENT[v][0] if v in OF_PLACEMENT else MOSS for v in values]
+    if len(values) > 1 and all(map(_is_number, values)):
+        places = sorted(values)
+        return [_ramp(places.index(value) / (len(values) - 1)) for value in values]
+    return [COLOURS[number % len(COLOURS)] for number in range(len(values))]
 
 
-def _look(colour: str, marker: str) -> Look:
-    return Look(colour, {BLACK: "#e8e8e8", BLUE: "#4aa8e0"}.get(colour, colour), marker)
+def _ramp(place: float) -> str:
+    """The colour at a place from 0 to 1 along the ramp."""
+    segment = min(int(place * (len(RAMP) - 1)), len(RAMP) - 2)
+    part = place * (len(RAMP) - 1) - segment
+    ends = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in RAMP[segment : segment + 2]]
+    mixed = (round(a + (b - a) * part) for a, b in zip(*ends, strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
-def _ramp_look(index: int, count: int) -> Look:
-    """Dark to light on light ground, light to dark on dark ground; neither end meets the ground."""
-    place = round(index * (len(RAMP) - 2) / max(1, count - 1))
-    return Look(RAMP[place], RAMP[len(RAMP) - 1 - place], MARKERS[index % len(MARKERS)])
+def _distinct(values: Sequence[Any]) -> list[Any]:
+    """Each value once, in order; they need not be hashable."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 STYLES = ("paper", "screen", "dark")

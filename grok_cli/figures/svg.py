@@ -17,12 +17,14 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from grok_cli.figures.chart import Array, Chart, Line
+from grok_cli.figures.chart import Array, Band, Chart, Line
+from grok_cli.figures.names import shortened
 from grok_cli.figures.scale import axis_scale, tick_text
 
 WIDTH, HEIGHT = 480, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 10, 44
-ROW = 34.0  # of bars
+ROW, BAR = 44.0, 16.0  # of bars: a name above each
+NAME = 62  # letters of a name above a bar
 COLUMNS = 400
 MARKERS = 5  # a line
 HOVERED = 150  # steps with values on hover, a line
@@ -34,6 +36,7 @@ class Box:
 
     def __init__(self, chart: Chart) -> None:
         self.rows = bool(chart.y.rows)
+        self.left = RIGHT if self.rows else LEFT
         self.height = TOP + BOTTOM + ROW * len(chart.y.rows) if self.rows else HEIGHT
         self.bottom = self.height - BOTTOM
         self.x_scale = axis_scale(chart.x, chart.x_values())
@@ -41,13 +44,13 @@ class Box:
 
     def x(self, values: Array) -> Array:
         """Places from the left."""
-        place: Array = LEFT + self.x_scale.place(values) * (WIDTH - LEFT - RIGHT)
+        place: Array = self.left + self.x_scale.place(values) * (WIDTH - self.left - RIGHT)
         return place
 
     def y(self, values: Array) -> Array:
         """Places from the top."""
         if self.rows:
-            return TOP + ROW * (values + 0.5)
+            return TOP + ROW * (values + 1) - BAR / 2 - 4
         place: Array = self.bottom - self.y_scale.place(values) * (self.bottom - TOP)
         return place
 
@@ -60,7 +63,8 @@ def figure_html(chart: Chart) -> Markup:
     """The chart as the HTML element <figure>, with its title, and values to show on hover."""
     box = Box(chart)
     title = escape(chart.title or chart.about)
-    note = f"<span>{escape(chart.note)}</span>" if chart.note else ""
+    told = "; ".join(filter(None, (chart.note, chart.runs, _reference_note(chart))))
+    note = f"<span>{escape(told)}</span>" if told else ""
     label = escape(f"{chart.about} against {chart.x.label}")
     shapes = "\n".join(_shapes(chart, box))
     data = hover_data(chart, box)
@@ -73,12 +77,27 @@ def figure_html(chart: Chart) -> Markup:
     )
 
 
+def _reference_note(chart: Chart) -> str:
+    if not chart.reference:
+        return ""
+    return f"{'grey line' if chart.y.rows else 'dotted'}: {chart.reference}"
+
+
 def _shapes(chart: Chart, box: Box) -> Iterator[str]:
     """The drawing, from back to front."""
     yield from _grid(chart, box)
     if chart.diagonal:
-        yield f'<path class="diagonal" d="M{LEFT} {box.bottom}L{WIDTH - RIGHT} {TOP}"/>'
-    drawings = [(line, *_drawing(line, chart, box)) for line in chart.lines]
+        yield f'<path class="diagonal" d="M{box.left} {box.bottom}L{WIDTH - RIGHT} {TOP}"/>'
+    for reference in chart.references:
+        yield from _reference(reference, box)
+    for level in chart.levels:
+        _, y = box.at(1, level.y)
+        yield f'<path class="diagonal" d="M{box.left} {y:.1f}H{WIDTH - RIGHT}"/>'
+        yield (
+            f'<text class="tick" x="{WIDTH - RIGHT}" y="{y - 4:.1f}" text-anchor="end">'
+            f"{escape(level.name)}</text>"
+        )
+    drawings = [(line, *_drawing(line, len(chart.legend.keys), box)) for line in chart.lines]
     for line, _, band, _ in drawings:
         if band:
             yield f'<path class="band g{line.key}" d="{band}"/>'
@@ -92,7 +111,7 @@ def _shapes(chart: Chart, box: Box) -> Iterator[str]:
     yield from _bars(chart, box)
     for point in chart.points:
         yield _marker("point", point.key, *box.at(point.x, point.y), point.tip)
-    yield f'<path class="axis" d="M{LEFT} {TOP}V{box.bottom}H{WIDTH - RIGHT}"/>'
+    yield f'<path class="axis" d="M{box.left} {TOP}V{box.bottom}H{WIDTH - RIGHT}"/>'
     yield (
         f'<text class="axis-title" x="{WIDTH - RIGHT}" y="{box.height - 6}" text-anchor="end">'
         f"{escape(chart.x.label)}</text>"
@@ -119,18 +138,47 @@ def _grid(chart: Chart, box: Box) -> Iterator[str]:
         )
 
 
+def _reference(band: Band, box: Box) -> Iterator[str]:
+    """What others measured: a dotted mean and its band; of a row a line below its bar."""
+    if band.row is not None:
+        for low, high in zip(band.low, band.high, strict=True):
+            start, y = box.at(low, band.row)
+            end, _ = box.at(high, band.row)
+            yield (
+                f'<path class="reference range" d="M{start:.1f} {y + BAR / 2 + 4:.1f}H{end:.1f}"/>'
+            )
+        return
+    line = Line(band.key, "", band.x, band.y, band.low, band.high)
+    path, area, _ = _drawing(line, 1, box)
+    dashed = " dashed" if band.dashed else ""
+    if area:
+        yield f'<path class="reference band g{band.key}" d="{area}"/>'
+    if path:
+        yield f'<path class="reference line g{band.key}{dashed}" d="{path}"/>'
+
+
 def _bars(chart: Chart, box: Box) -> Iterator[str]:
     for bar in chart.bars:
-        if bar.end is not None:
-            end, y = box.at(bar.end, bar.row)
-            yield (
-                f'<rect class="bar g{bar.key}" x="{LEFT}" y="{y - 12}" width="{end - LEFT:.1f}" '
-                f'height="24" data-tip="{escape(bar.tip)}" tabindex="0"/>'
-            )
+        if bar.end is None:
+            continue
+        end, y = box.at(bar.end, bar.row)
+        yield (
+            f'<rect class="bar g{bar.key}" x="{box.left}" y="{y - BAR / 2}" '
+            f'width="{end - box.left:.1f}" height="{BAR:g}" data-tip="{escape(bar.tip)}" '
+            'tabindex="0"/>'
+        )
+        if bar.low is not None and bar.high is not None:
+            start, _ = box.at(bar.low, bar.row)
+            stop, _ = box.at(bar.high, bar.row)
+            yield f'<path class="line g{bar.key}" d="M{start:.1f} {y:.1f}H{stop:.1f}"/>'
     for bar in chart.bars:
         _, y = box.at(1, bar.row)
-        text = ", ".join(filter(None, (chart.y.rows[bar.row], bar.note)))
-        yield f'<text class="row" x="{LEFT + 8}" y="{y + 5}">{escape(text)}</text>'
+        text = ": ".join(filter(None, (shortened(chart.y.rows[bar.row], NAME), bar.note)))
+        full = escape(chart.legend.keys[bar.key].full)
+        yield (
+            f'<text class="row" x="{box.left + 2}" y="{y - BAR / 2 - 6:.1f}">{escape(text)}'
+            f"<title>{full}</title></text>"
+        )
 
 
 def _marker(kind: str, key: int, x: float, y: float, tip: str = "") -> str:
@@ -161,7 +209,7 @@ def _drawable(line: Line, box: Box) -> NDArray[np.bool_]:
     return drawable
 
 
-def _drawing(line: Line, chart: Chart, box: Box) -> tuple[str, str, list[tuple[float, float]]]:
+def _drawing(line: Line, groups: int, box: Box) -> tuple[str, str, list[tuple[float, float]]]:
     """SVG paths of the mean and of the band, and the places of the markers."""
     known = _drawable(line, box)
     places = box.x(line.x[known])
@@ -172,7 +220,7 @@ def _drawing(line: Line, chart: Chart, box: Box) -> tuple[str, str, list[tuple[f
     if not len(kept):
         return "", "", []
     path = "M" + "L".join(f"{places[i]:.1f} {mean[i]:.1f}" for i in kept)
-    offset = line.key / len(chart.legend.keys)
+    offset = line.key / groups
     wanted = LEFT + (np.arange(MARKERS) + offset) / MARKERS * (WIDTH - LEFT - RIGHT)
     marked = kept[np.unique(np.searchsorted(places[kept], wanted).clip(0, len(kept) - 1))]
     markers = [] if line.dashed else [(float(places[i]), float(mean[i])) for i in marked]

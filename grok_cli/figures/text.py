@@ -1,14 +1,18 @@
 """Draws a chart as text. Groups differ by letter as well as by colour."""
 
+from dataclasses import replace
+
 import numpy as np
 from rich.console import Group
 from rich.text import Text
 
 from grok_cli.figures.chart import Array, Chart
+from grok_cli.figures.names import shortened
 from grok_cli.figures.scale import Scale, axis_scale, tick_text
 
 SIGNS = "ox+*#@%&=~"
 COLOURS = ("cyan", "yellow", "green", "magenta", "red", "blue", "white")
+DOT = "·"
 MARGIN = 10  # columns left of the axes
 
 
@@ -19,10 +23,11 @@ class Page:
         self.x, self.y, self.width, self.height = x, y, max(width - MARGIN - 1, 10), height
         self.cells = [[(" ", "")] * self.width for _ in range(height)]
 
-    def draw(self, xs: Array, ys: Array, number: int) -> None:
+    def draw(self, xs: Array, ys: Array, number: int, instead: str = "") -> None:
         """Mark points that are joined, so also the rows between neighbouring columns."""
         columns, rows = self._places(self.x, xs, self.width), self._places(self.y, ys, self.height)
         sign, colour = sign_of(number)
+        sign = instead or sign
         before: int | None = None
         for column, row in zip(columns, rows, strict=True):
             if np.isnan(column) or np.isnan(row):
@@ -73,31 +78,42 @@ def sign_of(number: int) -> tuple[str, str]:
 
 
 def render(chart: Chart, width: int, height: int = 20) -> Group:
-    """The chart as text: of a chart with two metrics the first."""
+    """The chart as text; what is dashed elsewhere is drawn in dots."""
     if chart.y.rows:
         return _bars(chart, width)
-    lines = [line for line in chart.lines if not line.dashed]
-    marks = np.array([(point.x, point.y) for point in chart.points], float).reshape(-1, 2)
-    x = np.concatenate([marks[:, 0], *(line.x for line in lines)])
-    y = np.concatenate([marks[:, 1], *(line.y for line in lines)])
-    page = Page(axis_scale(chart.x, x), axis_scale(chart.y, y), width, height)
-    for line in lines:
-        page.draw(line.x, line.y, line.key)
+    page = Page(
+        axis_scale(chart.x, chart.x_values()),
+        axis_scale(chart.y, _means(chart)),
+        width,
+        height,
+    )
+    for line in sorted(chart.lines, key=lambda line: not line.dashed):
+        page.draw(line.x, line.y, line.key, DOT if line.dashed else "")
     for point in chart.points:
         page.draw(np.array([point.x]), np.array([point.y]), point.key)
-    title = lines[0].metric if lines else chart.about
-    return Group(Text(title), *page.lines(), _legend(chart, width))
+    title = Text(chart.heading, overflow="fold")
+    if chart.strokes:
+        title.append(f"  ({chart.strokes[1]}: {DOT})", "dim")
+    return Group(title, *page.lines(), _legend(chart, width))
+
+
+def _means(chart: Chart) -> Array:
+    """What is drawn along y, where there are no bands."""
+    marks = np.array([point.y for point in chart.points], np.float64)
+    return np.concatenate([marks, *(line.y for line in chart.lines)])
 
 
 def _bars(chart: Chart, width: int) -> Group:
     """A line a row: its name, a bar with a sign for each point, and the numbers."""
-    side = max(map(len, chart.y.rows))
-    room = max(width - side - 32, 10)
-    scale = axis_scale(chart.x, chart.x_values())
-    lines = [Text(f"{chart.x.label}: mean, earliest..latest seed")]
+    names = [shortened(name, max(12, width // 3)) for name in chart.y.rows]
+    side = max(map(len, names))
+    numbers = max(len(bar.numbers) for bar in chart.bars)
+    room = max(width - side - numbers - 4, 10)
+    scale = axis_scale(replace(chart.x, high=None), chart.x_values())
+    lines = [Text(chart.heading), Text(f"{chart.x.label}: mean, earliest..latest seed", "dim")]
     for bar in chart.bars:
         sign, colour = sign_of(bar.key)
-        line = Text(f"{chart.y.rows[bar.row]:>{side}} ")
+        line = Text(f"{names[bar.row]:>{side}} ")
         if bar.end is not None:
             cells = ["━"] * round(scale.place(np.array([bar.end]))[0] * room)
             cells = [*cells, *" " * (room + 1 - len(cells))]

@@ -127,10 +127,10 @@ def _figures(report: Report, beside: str, names: Sequence[str] | None = None) ->
     Args:
         beside: what the paths of the files begin with.
     """
-    from grok_cli.figures.catalogue import charts_of
+    from grok_cli.figures.catalogue import Options, charts_of
     from grok_cli.figures.matplotlib import draw, save
 
-    charts = charts_of(report.measured) if report.finished.runs else []
+    charts = charts_of(report.finished, Options(groups=report.results.groups, source=report.title))
     files = []
     for chart in charts:
         if chart.name in names if names is not None else chart.name not in NOT_KEPT:

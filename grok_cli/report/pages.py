@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.figures.catalogue import Options, charts_of
-from grok_cli.figures.style import looks
 from grok_cli.figures.svg import figure_html
 from grok_cli.report.published import published
 from grok_cli.report.report import Report
@@ -27,16 +26,13 @@ def html_page(report: Report) -> str:
 
     Whatever comes from runs (names, tags, messages) is escaped by the template engine.
     """
-    charts = (
-        charts_of(report.measured, Options(labels=report.labels)) if report.finished.runs else []
-    )
-    chosen = looks(report.labels, report.names)
+    charts = charts_of(report.finished, Options(groups=report.results.groups))
     return _render(
         "report.html.j2",
         report,
         escape=True,
         charts=[figure_html(chart) for chart in charts],
-        looks=[chosen[label] for label in report.labels],
+        looks=[key.look for key in report.legend.keys],
         css=Markup((FOLDER / "report.css").read_text()),
         js=Markup((FOLDER / "report.js").read_text()),
     )

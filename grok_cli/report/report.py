@@ -14,9 +14,8 @@ import numpy as np
 
 from grok_cli.core.config import KEYS, Config, affects_result
 from grok_cli.core.placement import PLACEMENTS
-from grok_cli.exports.source import RunData
-from grok_cli.figures.bands import Measured, read_runs
-from grok_cli.figures.names import GroupNames, name_groups
+from grok_cli.figures.chart import Legend
+from grok_cli.figures.names import legend_of
 from grok_cli.report.published import PublishedGroup, published
 from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
 from grok_cli.report.verdict import Comparison, compare, overall
@@ -126,36 +125,21 @@ class Report:
         return _in_order(Results.of(runs, self.results.keys))
 
     @cached_property
-    def labels(self) -> list[str]:
-        return [group.name for group in self.results.groups]
+    def legend(self) -> Legend:
+        """Names and looks of the groups, in their order."""
+        return legend_of(self.results.groups)
 
     @cached_property
-    def names(self) -> GroupNames:
-        return name_groups(self.labels)
-
-    @cached_property
-    def measured(self) -> Measured:
-        """The metrics of the finished runs."""
-        if not self.finished.runs:
-            return Measured([], lambda _: [])
-        runs = [
-            RunData(
-                run.name,
-                dict(run.settings),
-                dict(run.summary),
-                tuple(
-                    file
-                    for name in ("metrics.csv", "measured.csv")
-                    if run.path and (file := run.path / name).exists()
-                ),
-            )
-            for run in self.finished.runs
-        ]
-        return read_runs(runs, self.results.keys)
+    def names(self) -> dict[str, str]:
+        """What each group is called, by its full name."""
+        return {
+            group.name: key.name
+            for group, key in zip(self.results.groups, self.legend.keys, strict=True)
+        }
 
     @cached_property
     def groups(self) -> list[GroupRow]:
-        return [_group_row(self.names.names[group.name], group) for group in self.results.groups]
+        return [_group_row(self.names[group.name], group) for group in self.results.groups]
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
@@ -203,12 +187,12 @@ class Report:
             return "Nothing to say yet: no run is finished."
         if self.comparisons:
             return overall(self.comparisons)
-        stats = {self.names.names[g.group.name]: g.stats for g in generalised(self.finished)}
+        stats = {self.names[g.group.name]: g.stats for g in generalised(self.finished)}
         reached = {name: found for name, found in stats.items() if found.mean is not None}
         if not reached:
             return f"No group generalised within {self._longest:,} steps."
         whole = sum(found.events == found.runs for found in reached.values())
-        count = f"{whole} of {len(self.labels)} groups generalised in all finished runs"
+        count = f"{whole} of {len(self.results.groups)} groups generalised in all finished runs"
         if whole < len(reached):
             count += f", {len(reached) - whole} in some"
         order = sorted(reached, key=lambda name: reached[name].mean or 0)

@@ -16,6 +16,7 @@ from grok_cli.figures.svg import figure_html
 from grok_cli.report.output import curves_table
 from grok_cli.report.pages import html_page, markdown_page, markdown_text
 from grok_cli.report.report import make_report, train_command
+from grok_cli.results import Results
 from grok_cli.runs.directory import RunDir
 from grok_cli.sweeps.spec import STUDIES, find_spec, read_spec
 from tests.browser import MISSING, Browser, browser
@@ -71,7 +72,7 @@ def test_step_zero_leaves_a_curve_on_its_logarithmic_axis(tmp_path: Path) -> Non
     report = make_report(tmp_path / "runs")
     paths = re.findall(r' d="([^"]*)"', html_page(report))
     assert not [path for path in paths if "nan" in path or "inf" in path]
-    html = figure_html(make_chart("rank", report.measured))
+    html = figure_html(make_chart("rank", Results.from_disk(tmp_path / "runs")))
     assert re.findall(r'class="line g0" d="([^"]*)"', html)[0].count("L") == 1  # from step 10 to 20
     assert json.loads(re.findall(r"<script[^>]*>(.*)</script>", html)[0])["series"][0]["steps"] == [
         10,

@@ -1,0 +1,116 @@
+"""Looks and names: one colour for a placement, no two groups alike, names that fit."""
+
+from itertools import pairwise
+
+import pytest
+
+from grok_cli.core.placement import PLACEMENTS
+from grok_cli.figures.names import LONGEST, legend_of
+from grok_cli.figures.style import COLOURS, OF_PLACEMENT, RAMP, SETTINGS
+from grok_cli.results import Group
+
+GROUNDS = ["#ffffff", SETTINGS["dark"]["figure.facecolor"]]
+
+
+def groups(**settings: list[object]) -> list[Group]:
+    """Groups of the settings (with __ for .) in parallel."""
+    keys = [name.replace("__", ".") for name in settings]
+    return [
+        Group(dict(zip(keys, values, strict=True)))
+        for values in zip(*settings.values(), strict=True)
+    ]
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2 defines it."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_every_placement_has_a_colour_and_a_marker_of_its_own() -> None:
+    assert OF_PLACEMENT.keys() == PLACEMENTS.keys()
+    assert len(set(OF_PLACEMENT.values())) == len(PLACEMENTS)
+    assert len({colour for colour, _ in OF_PLACEMENT.values()}) == len(PLACEMENTS)
+    assert len({marker for _, marker in OF_PLACEMENT.values()}) == len(PLACEMENTS)
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_every_colour_is_seen_on_light_and_on_dark_ground(ground: str) -> None:
+    for colour in (*COLOURS, *RAMP):
+        assert contrast(colour, ground) > 2.5, colour
+
+
+def test_a_placement_keeps_its_colour_whatever_else_varies() -> None:
+    alone = legend_of(groups(model__ln_type=["pre", "off"]))
+    among = legend_of(groups(model__ln_type=list(PLACEMENTS)))
+    both = legend_of(
+        groups(model__ln_type=["off", "off", "pre", "pre"], opt__learning_rate=[1, 2, 1, 2])
+    )
+    assert {key.look.colour for key in alone.keys} == {OF_PLACEMENT[p][0] for p in ("pre", "off")}
+    assert [key.look.colour for key in among.keys] == [OF_PLACEMENT[p][0] for p in PLACEMENTS]
+    assert [key.look.colour for key in both.keys] == [
+        OF_PLACEMENT[p][0] for p in ("off", "off", "pre", "pre")
+    ]
+
+
+@pytest.mark.parametrize(
+    "varied",
+    [
+        {"model__ln_type": list(PLACEMENTS)},
+        {"opt__weight_decay": [0.1, 0.2, 0.5, 0.75, 1, 1.5, 2]},
+        {"data__task": list("abcdefghijklmnopqrstuvwxyz")},
+        {"opt__learning_rate": [1, 1, 2, 2, 3, 3], "opt__weight_decay": [0, 1] * 3},
+        {"model__ln_type": ["pre", "off"] * 5, "opt__weight_decay": [i // 2 for i in range(10)]},
+    ],
+)
+def test_no_two_groups_look_alike(varied: dict[str, list[object]]) -> None:
+    legend = legend_of(groups(**varied))
+    assert len({key.look for key in legend.keys}) == len(legend.keys)
+
+
+def test_numbers_in_order_have_colours_in_order() -> None:
+    legend = legend_of(groups(opt__weight_decay=[1.5, 0.1, 0.5]))
+    reds = {key.name: int(key.look.colour[1:3], 16) for key in legend.keys}
+    assert reds["0.1"] < reds["0.5"] < reds["1.5"]
+
+
+def test_groups_carry_the_papers_names() -> None:
+    legend = legend_of(groups(model__ln_type=["pre", "off"]))
+    assert [key.name for key in legend.keys] == ["pre (M+A*)", "off (No LN)"]
+    assert legend.title == "norm placement"
+    numbers = legend_of(groups(opt__weight_decay=[0.1, 1.0]))
+    assert (numbers.title, [key.name for key in numbers.keys]) == ("weight decay", ["0.1", "1"])
+
+
+def test_group_is_named_by_what_distinguishes_it_and_all_settings_are_kept() -> None:
+    legend = legend_of(
+        groups(
+            opt__learning_rate=[1e-3, 3e-3, 1e-2],
+            opt__weight_decay=[0.0, 1.0, 1.0],
+            model__ln_type=["pre", "pre", "off"],
+            data__modulus=[97, 97, 113],
+            model__n_layers=[1, 2, 2],
+            train__batch_size=[None, 512, 512],
+        )
+    )
+    assert [key.name for key in legend.keys] == ["0.001", "0.003", "0.01"]
+    assert legend.title == "learning rate"
+    assert legend.keys[1].full.count(":") == 6
+    grid = legend_of(groups(opt__learning_rate=[1, 1, 2, 2], opt__weight_decay=[0, 1, 0, 1]))
+    assert [key.name for key in grid.keys] == [
+        "lr 1, wd 0", "lr 1, wd 1", "lr 2, wd 0", "lr 2, wd 1",
+    ]  # fmt: skip
+
+
+def test_long_names_are_shortened_and_stay_apart() -> None:
+    names = [
+        key.name for key in legend_of([Group({}, text=f"{i} {'x' * 99} {i}") for i in (1, 2)]).keys
+    ]
+    assert all(len(name) <= LONGEST for name in names)
+    assert all(one != other for one, other in pairwise(names))
