@@ -178,11 +178,10 @@ def _run(sweep: Sweep, as_json: bool, retries: int, fail_fast: bool) -> None:
     if sweep.options.queued:
         console.print(FOLLOWING, highlight=False, markup=False, soft_wrap=True)
     interrupted = stop_on_signals()
-    live = console.is_terminal and not console.is_dumb_terminal
     entries = sweeps.run_sweep(
         sweep,
         typed_command(),
-        SweepTable(console) if live else SweepLog(console),
+        watcher(console),
         retries=retries,
         fail_fast=fail_fast,
         should_stop=interrupted,
@@ -199,6 +198,12 @@ def _run(sweep: Sweep, as_json: bool, retries: int, fail_fast: bool) -> None:
         typer.echo("not all runs finished; the same command goes on with them", err=True)
     if problems or any(entry.state != "finished" for entry in entries):
         raise typer.Exit(1)
+
+
+def watcher(console: Console) -> SweepTable | SweepLog:
+    """A live table, or lines where the terminal cannot redraw, or is none."""
+    live = console.is_terminal and not console.is_dumb_terminal
+    return SweepTable(console) if live else SweepLog(console)
 
 
 def _ask(sweep: Sweep, seeds: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from grok_cli.errors import GrokError, UsageError, cause
 from grok_cli.executors.base import Executor, QueueExecutor
 from grok_cli.executors.options import ExecutorOptions
-from grok_cli.runs.directory import DONE, find_runs
+from grok_cli.runs.directory import DONE, RunDir, find_runs
 from grok_cli.runs.sweep_record import record_sweep
 from grok_cli.sweeps.drive import Driver, SweepWatcher, job_of
 from grok_cli.sweeps.estimate import Forecast, Speeds, forecast, measured_speeds, recorded_speeds
@@ -22,7 +22,6 @@ from grok_cli.sweeps.states import Entry
 POLL_SECONDS = 0.5
 # Above these, a sweep that has not begun is asked about.
 MANY_RUNS, MANY_HOURS = 100, 48.0
-USUAL_SPEED = Speeds.usual()
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Sweep:
     Attributes:
         name: the study or file that describes it; None if it was typed.
         threads: of a run, where they were given.
+        around: the runs that were found in the sweep's directory, and where it may take from.
     """
 
     spec: Spec
@@ -40,6 +40,7 @@ class Sweep:
     runs: tuple[PlannedRun, ...]
     options: ExecutorOptions
     threads: int | None = None
+    around: tuple[RunDir, ...] = ()
 
     def summaries(self) -> list[dict[str, Any]]:
         return [planned.summary() for planned in self.runs]
@@ -85,9 +86,8 @@ def plan_sweep(
         trained = TrainedRuns(found)
     else:
         trained = TrainedRuns(run for run in found if run.path.parent == directory)
-    return Sweep(
-        spec, name, directory, tuple(take_over(runs, trained)), options, fixed.get("run.threads")
-    )
+    taken = tuple(take_over(runs, trained))
+    return Sweep(spec, name, directory, taken, options, fixed.get("run.threads"), tuple(found))
 
 
 def look_ahead(sweep: Sweep, measure: bool = False) -> Forecast:
@@ -98,8 +98,7 @@ def look_ahead(sweep: Sweep, measure: bool = False) -> Forecast:
     """
     summaries = sweep.summaries()
     workers, threads = sweep.workers()
-    there = [planned.taken_from or planned.run for planned in sweep.runs]
-    speeds = recorded_speeds([*there, *find_runs(sweep.directory)])
+    speeds = recorded_speeds(sweep.around)
     left = [
         planned.config
         for planned, summary in zip(sweep.runs, summaries, strict=True)
@@ -122,8 +121,7 @@ def why_ask(sweep: Sweep) -> str | None:
     workers, _ = sweep.workers()
     if workers is None:
         return None
-    there = [planned.taken_from for planned in sweep.runs if planned.taken_from]
-    speeds = recorded_speeds(there) or USUAL_SPEED
+    speeds = recorded_speeds(sweep.around) or Speeds.usual()
     seconds = forecast(sweep.runs, summaries, speeds, workers).seconds or 0.0
     hours = seconds / 3600
     return f"this takes about {hours:,.0f} hours" if hours > MANY_HOURS else None

@@ -186,6 +186,7 @@ def test_killed_driver_ends_its_workers_and_the_same_command_goes_on(
         *("--grid", "model.ln_type=mlp-pre"),
         *(f"--set={key}={value}" for key, value in SETTINGS.items() if key != "model.ln_type"),
         *("--executor", "ray", "--address", cluster.address, "--storage", "driver"),
+        "--no-reuse",
     ]
     runs = planned(tmp_path)
     with (tmp_path / "sweep.txt").open("w") as log:

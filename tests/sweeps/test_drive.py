@@ -1,21 +1,27 @@
 """What a driver makes of what an executor tells it. The executor here is scripted: instead of
 processes it writes the summaries that workers leave."""
 
+import errno
+import io
 import json
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from rich.console import Console
 
+from grok_cli.cli.sweep import watcher
+from grok_cli.cli.sweep_view import SweepLog, SweepTable
 from grok_cli.executors.base import Change, Job
 from grok_cli.runs.claim import Claim
 from grok_cli.sweeps.drive import Driver, SweepWatcher
-from grok_cli.sweeps.plan import PlannedRun, plan_runs
+from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
+from grok_cli.sweeps.reuse import TrainedRuns
 from grok_cli.sweeps.spec import PAPER
-from grok_cli.sweeps.states import Entry
+from grok_cli.sweeps.states import ENDS, TRANSITIONS, Entry, Event, State
 
 Ending = tuple[str, int]  # status that the worker leaves, its exit code
 FINISHED, CRASHED, DIVERGED = ("finished", 0), ("running", 1), ("diverged", 1)
@@ -171,3 +177,117 @@ def test_an_error_of_the_driver_kills_the_workers(runs: list[PlannedRun]) -> Non
     with pytest.raises(KeyboardInterrupt):
         driven(runs, executor, should_stop=interrupt)
     assert executor.killed
+
+
+class OneByOne(ScriptedExecutor):
+    """Has room for one job at a time, as this machine has room for its workers only."""
+
+    def room(self) -> int | None:
+        return int(self.running is None and not self.waiting)
+
+
+def test_every_state_knows_where_every_event_leads() -> None:
+    for state in get_args(State):
+        assert TRANSITIONS[state].keys() == set(get_args(Event))
+    for end in ENDS:
+        assert set(TRANSITIONS[end].values()) == {end}
+
+
+def test_a_directory_is_made_when_its_run_starts(runs: list[PlannedRun]) -> None:
+    there: list[list[bool]] = []
+
+    class Looking(OneByOne):
+        def poll(self) -> list[Change]:
+            there.append([run.run.exists() for run in runs])
+            return super().poll()
+
+    assert states(driven(runs, Looking(FINISHED, FINISHED))) == ["finished"] * 2
+    assert there == [[True, False], [True, False], [True, True], [True, True]]
+
+
+def test_a_machine_that_was_taken_away_is_no_attempt(runs: list[PlannedRun]) -> None:
+    class Preempted(OneByOne):
+        taken = 0
+
+        def poll(self) -> list[Change]:
+            if self.running is not None and self.taken < 3:
+                self.taken += 1
+                job = self.running
+                return [Change(job, "requeued", reason="preempted"), Change(job, "started")]
+            return super().poll()
+
+    executor = Preempted(CRASHED, FINISHED, FINISHED)
+    entries = driven(runs, executor, retries=1)
+    assert states(entries) == ["finished"] * 2
+    assert entries[0].attempts == 2
+
+
+def test_a_full_disk_stops_the_sweep_with_one_message(
+    runs: list[PlannedRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(planned: PlannedRun) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PlannedRun, "create", full)
+    driver = Driver(runs, ScriptedExecutor(), SweepWatcher(), sleep=lambda seconds: None)
+    assert states(driver.run()) == ["waiting"] * 2
+    assert "No space left on device" in driver.trouble
+    assert str(runs[0].run.path) in driver.trouble
+
+
+def test_a_worker_that_found_the_disk_full_stops_the_others(runs: list[PlannedRun]) -> None:
+    for run in runs:
+        run.create()
+        run.run.log_file.write_text("grok: cannot write to x: No space left on device; mend it\n")
+    executor = OneByOne(CRASHED)
+    driver = Driver(runs, executor, SweepWatcher(), retries=3, sleep=lambda seconds: None)
+    assert states(driver.run()) == ["failed", "waiting"]
+    assert executor.started == 1
+    assert "No space left on device" in driver.trouble
+
+
+def test_a_terminal_that_is_gone_ends_no_run(runs: list[PlannedRun]) -> None:
+    class Gone(SweepWatcher):
+        def changed(self, entry: Entry) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    executor = ScriptedExecutor(FINISHED, FINISHED)
+    entries = Driver(runs, executor, Gone(), sleep=lambda seconds: None).run()
+    assert states(entries) == ["finished"] * 2
+    assert not executor.killed
+
+
+def test_a_run_of_another_sweep_is_linked_and_not_trained(
+    runs: list[PlannedRun], tmp_path: Path
+) -> None:
+    theirs = plan_runs(PAPER, {"model.ln_type": "pre"}, [1], tmp_path / "theirs")[0]
+    theirs.create()
+    write_summary(theirs.run.path, "finished")
+    taken = take_over(runs, TrainedRuns([theirs.run]))
+    executor = ScriptedExecutor(FINISHED)
+    first, second = driven(taken, executor)
+    assert (first.skipped, second.skipped, executor.started) == (True, False, 1)
+    assert runs[0].run.path.resolve() == theirs.run.path
+
+
+def test_lines_say_once_a_minute_how_far_a_sweep_is(runs: list[PlannedRun]) -> None:
+    now = 0.0
+    console = Console(file=io.StringIO(), width=100)
+    log = SweepLog(console, clock=lambda: now)
+    log.start([Entry(run, state="running") for run in runs])
+    for now in (30.0, 59.0, 61.0, 90.0, 122.0):  # noqa: B007 -- the clock reads it
+        log.refreshed()
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "2 runs: 2 running",
+        "2 running; ? left",
+        "2 running; ? left",
+    ]
+
+
+def test_a_terminal_that_cannot_redraw_gets_lines() -> None:
+    dumb = Console(force_terminal=True, _environ={"TERM": "dumb"})
+    able = Console(force_terminal=True, _environ={"TERM": "xterm"})
+    assert isinstance(watcher(dumb), SweepLog)
+    assert isinstance(watcher(able), SweepTable)
+    assert isinstance(watcher(Console(file=io.StringIO())), SweepLog)
