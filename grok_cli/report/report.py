@@ -24,6 +24,7 @@ from grok_cli.results.group import PLACEMENT, SEEDS, shown, varying_keys
 from grok_cli.results.phases import PhaseStats, generalised, phase_stats
 from grok_cli.results.run import STEP
 from grok_cli.runs.settings import flat_settings
+from grok_cli.runs.sweep_record import read_records
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import Spec
 
@@ -91,14 +92,14 @@ class Report:
     Attributes:
         results: all runs of the directory, in the order of their groups.
         spec: the sweep that they are of; None if not known.
-        command: what repeats all runs, as far as one command does.
+        commands: what repeats all runs, as far as sweeps do.
         missing: names of runs of the sweep that are not there.
     """
 
     directory: Path
     results: Results
     spec: Spec | None
-    command: str
+    commands: tuple[str, ...]
     missing: list[str]
 
     @property
@@ -285,8 +286,10 @@ def make_report(
     if spec is not None and not where:
         there = {Path(run.name).name for run in runs}
         missing = [p.name for p in plan_runs(spec, {}, None, directory) if p.name not in there]
-    command = shlex.join(["grok", "sweep", spec_name]) if spec_name else ""
-    return Report(directory, results, spec, command, missing)
+    recorded = [entry["command"] for entry in read_records(directory)]
+    if not recorded and spec_name:
+        recorded = [shlex.join(["grok", "sweep", spec_name])]
+    return Report(directory, results, spec, tuple(recorded), missing)
 
 
 def _in_order(results: Results) -> Results:

@@ -18,6 +18,7 @@ from grok_cli.report.pages import html_page, markdown_page, markdown_text
 from grok_cli.report.report import make_report, train_command
 from grok_cli.results import Results
 from grok_cli.runs.directory import RunDir
+from grok_cli.runs.sweep_record import record_sweep
 from grok_cli.sweeps.spec import STUDIES, find_spec, read_spec
 from tests.browser import MISSING, Browser, browser
 from tests.conftest import SMALL_FLAGS, small_config
@@ -146,7 +147,19 @@ def test_runs_that_are_missing_or_unfinished_are_said_to_be(runs: Path) -> None:
     report = make_report(runs, spec, "ln-positions")
     assert report.state == "20 runs of the study have not been started"
     assert html_page(report).count("not started") == 20
-    assert report.command == "grok sweep ln-positions"
+    assert report.commands == ("grok sweep ln-positions",)
+
+
+def test_a_typed_sweep_is_repeated_by_its_own_command(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", {"step": [1], "test/accuracy": [0.5]})
+    command = "grok sweep --grid model.ln_type=pre,off --seeds '1,2'"
+    record_sweep(tmp_path / "runs", command, None, 4)
+    report = make_report(tmp_path / "runs")
+    assert report.commands == (command,)
+    assert "<code>grok sweep --grid model.ln_type=pre,off --seeds &#39;1,2&#39;" in html_page(
+        report
+    )
+    assert f"$ {command}\n" in markdown_page(report, [])
 
 
 def test_directory_of_a_run_that_never_began(tmp_path: Path) -> None:
