@@ -76,10 +76,13 @@ def report(
 
 def _spec(directory: Path, study: str | None) -> "tuple[Spec | None, str]":
     """The sweep that the runs are of, and what `grok sweep` takes to run it."""
+    from grok_cli.runs.sweep_record import read_records
     from grok_cli.sweeps.spec import STUDIES, find_spec, read_spec
 
     if study is not None:
         return read_spec(find_spec(study)), study
-    name = directory.resolve().name
-    file = STUDIES / f"{name}.yaml"
-    return (read_spec(file), name) if file.is_file() else (None, "")
+    recorded = [entry.get("spec") for entry in read_records(directory)]
+    for name in (directory.resolve().name, *reversed(recorded)):
+        if isinstance(name, str) and (STUDIES / f"{name}.yaml").is_file():
+            return read_spec(STUDIES / f"{name}.yaml"), name
+    return None, ""

@@ -130,7 +130,10 @@ def _figures(report: Report, beside: str, names: Sequence[str] | None = None) ->
     from grok_cli.figures.catalogue import Options, charts_of
     from grok_cli.figures.matplotlib import draw, save
 
-    charts = charts_of(report.finished, Options(groups=report.results.groups, source=report.title))
+    options = Options(
+        groups=report.results.groups, source=report.title, references=report.references
+    )
+    charts = charts_of(report.finished, options)
     files = []
     for chart in charts:
         if chart.name in names if names is not None else chart.name not in NOT_KEPT:

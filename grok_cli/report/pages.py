@@ -26,7 +26,9 @@ def html_page(report: Report) -> str:
 
     Whatever comes from runs (names, tags, messages) is escaped by the template engine.
     """
-    charts = charts_of(report.finished, Options(groups=report.results.groups))
+    charts = charts_of(
+        report.finished, Options(groups=report.results.groups, references=report.references)
+    )
     return _render(
         "report.html.j2",
         report,

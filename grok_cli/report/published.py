@@ -29,7 +29,7 @@ TRAINING = ("train.batch_size", "train.dtype", "train.loss_dtype")
 Milestones = dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PublishedGroup:
     """Published runs that differ in seeds only.
 

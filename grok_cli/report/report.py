@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy as np
 
 from grok_cli.core.config import KEYS, Config, affects_result
 from grok_cli.core.placement import PLACEMENTS
-from grok_cli.figures.chart import Legend
+from grok_cli.figures.chart import Legend, Reference
 from grok_cli.figures.names import legend_of
 from grok_cli.report.published import PublishedGroup, published
 from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
@@ -28,6 +28,7 @@ from grok_cli.runs.sweep_record import read_records
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import Spec
 
+GENERALISED_AT = "generalised_at"
 FACTS = ("grok_cli", "python", "torch", "system", "cpu", "cores", "threads", "gpu", "device")
 
 
@@ -156,6 +157,16 @@ class Report:
             for group in known.groups.values()
             if group.name in fitting
         ]
+
+    @cached_property
+    def references(self) -> list[Reference]:
+        """The published curves of our groups, and the range of steps at which they generalised."""
+        found = []
+        for group in self.finished.groups:
+            theirs = {published().group_of(run.settings) for run in group.runs}
+            if len(theirs) == 1 and (known := theirs.pop()):
+                found += _references(group.settings, known)
+        return found
 
     @property
     def replays(self) -> list[Comparison]:
@@ -349,6 +360,16 @@ def number(value: Any) -> float | None:
     """A finite number as a summary states it; None for anything else."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and math.isfinite(value) else None
+
+
+def _references(settings: Mapping[str, Any], group: PublishedGroup) -> Iterator[Reference]:
+    """What was published of a group, for a group of ours with these settings."""
+    for metric, curves in group.curves.items():
+        yield Reference(settings, metric, curves.steps, curves.mean, curves.lowest, curves.highest)
+    steps = [np.array([step]) for step in group.accuracy.values() if math.isfinite(step)]
+    if len(steps) == 3:
+        first, mean, last = steps
+        yield Reference(settings, GENERALISED_AT, first, mean, first, last)
 
 
 def _compare(group: PublishedGroup, runs: list[Run], groups: int) -> Comparison:

@@ -15,6 +15,7 @@ from grok_cli.figures.catalogue import make_chart
 from grok_cli.figures.svg import figure_html
 from grok_cli.report.output import curves_table
 from grok_cli.report.pages import html_page, markdown_page, markdown_text
+from grok_cli.report.published import published
 from grok_cli.report.report import make_report, train_command
 from grok_cli.results import Results
 from grok_cli.runs.directory import RunDir
@@ -148,6 +149,22 @@ def test_runs_that_are_missing_or_unfinished_are_said_to_be(runs: Path) -> None:
     assert report.state == "20 runs of the study have not been started"
     assert html_page(report).count("not started") == 20
     assert report.commands == ("grok sweep ln-positions",)
+
+
+def test_published_curves_are_drawn_beneath_ours(tmp_path: Path) -> None:
+    """A group of ours that repeats a published one has its band; others have none."""
+    rows: Rows = {"step": [1, 10], "test/accuracy": [0.1, 0.2], "test/loss": [4.7, 4.8]}
+    make_run(tmp_path / "runs", rows, model__ln_type="pre")
+    make_run(tmp_path / "runs", rows, model__ln_type="post")
+    report = make_report(tmp_path / "runs")
+    assert {r.settings["model.ln_type"] for r in report.references} == {"pre"}
+    (loss,) = [r for r in report.references if r.metric == "test/loss"]
+    known = published().groups["pre"].curves["test/loss"]
+    assert (loss.x == known.steps).all()
+    assert (loss.y == known.mean).all()
+    (steps,) = [r for r in report.references if r.metric == "generalised_at"]
+    assert (steps.low, steps.y, steps.high) == (2099, 3298, 3380)
+    assert 'class="reference band' in html_page(report)
 
 
 def test_a_typed_sweep_is_repeated_by_its_own_command(tmp_path: Path) -> None:
