@@ -10,6 +10,7 @@ from grok_cli import __version__
 from grok_cli.cli import (
     bench,
     config,
+    docs,
     entropy,
     export_csv,
     inspect_network,
@@ -20,6 +21,7 @@ from grok_cli.cli import (
     studies,
     sweep,
     train,
+    upload,
 )
 from grok_cli.cli.help import Command, Group, examples
 
@@ -76,6 +78,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "measure": measure.measure,
     "inspect": inspect_network.inspect_network,
     "predict": inspect_network.predict,
+    "upload": upload.upload,
+    "docs": docs.docs,
     "bench": bench.bench,
 }
 for name, command in COMMANDS.items():

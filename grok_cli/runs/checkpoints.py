@@ -1,5 +1,6 @@
 """Snapshots (weights and configuration) and resume states, read without running any code."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def save_snapshot(path: Path, step: int, config: Config, model: Transformer) -> 
     """Write a snapshot: the weights on the CPU, the step, and the configuration."""
     content = {
         "step": step,
-        "config": config.model_dump(mode="json"),
+        # Read back from its text: pickle writes a string that is the same object elsewhere as a
+        # reference, and a run that goes on must end with the same bytes.
+        "config": json.loads(json.dumps(config.model_dump(mode="json"))),
         "weights": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
     }
     save_tensors(path, content)

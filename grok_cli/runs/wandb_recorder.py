@@ -23,7 +23,9 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from grok_cli.core.config import Config
+from grok_cli.core.phases import Phases
 from grok_cli.core.training import Outcome, Recorder, Trainer
+from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.files import read_json, write_text
 
@@ -78,6 +80,12 @@ class WandbRecorder(Recorder):
             )
         elif self.place:
             print(f"W&B: {self.place}", file=sys.stderr)
+
+    def upload(self, ending: _Ending) -> None:
+        """Send what W&B lacks of a run that nobody trains; `problem` says why not."""
+        self._link = self._read_link()
+        self._messages.put(ending)
+        self._work()
 
     def _work(self) -> None:
         """The thread: open the W&B run, send what is saved, close it."""
@@ -152,3 +160,33 @@ class WandbRecorder(Recorder):
 
     def _write_link(self, link: dict[str, Any]) -> None:
         write_text(self.run.wandb_file, json.dumps(link, indent=2) + "\n")
+
+
+def upload_run(run: RunDir, project: str | None = None, entity: str | None = None) -> str:
+    """Send a run that was trained to W&B, each row once, whatever W&B has of it already.
+
+    Args:
+        project, entity: where to; None: as the run's settings say.
+
+    Returns:
+        Where W&B shows the run.
+
+    Raises:
+        UsageError: there is no run, it is being trained, or nothing was recorded.
+        GrokError: W&B did not take it; what it has stays, and another try goes on there.
+    """
+    config, summary = run.config(), run.summary()
+    if summary["status"] not in EXIT_CODES:
+        raise UsageError(
+            f"{run.path}: its status is '{summary['status']}'; expected a run that was trained and "
+            "is not being trained now"
+        )
+    target = {"mode": "online", "project": project, "entity": entity}
+    changed = {key: value for key, value in target.items() if value is not None}
+    config = config.model_copy(update={"wandb": config.wandb.model_copy(update=changed)})
+    recorder = WandbRecorder(run, config)
+    phases = {key: summary.get(key) for key in Phases().summary()}
+    recorder.upload(_Ending(int(summary["step"]), EXIT_CODES[summary["status"]], phases))
+    if recorder.problem:
+        raise GrokError(f"{run.path}: W&B: {recorder.problem}")
+    return recorder.place

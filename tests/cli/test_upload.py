@@ -1,0 +1,100 @@
+"""Runs sent to W&B after they were trained; W&B is replaced by one that keeps what it gets."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from grok_cli.runs.directory import RunDir, create_run
+from grok_cli.runs.launch import train_run
+from tests.conftest import small_config
+
+Grok = Callable[..., CompletedProcess[str]]
+
+
+class Server:
+    """Keeps the rows of each W&B run by its id; `breaks_after` rows it refuses more."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[tuple[int, dict[str, float]]]] = {}
+        self.summary: dict[str, Any] = {}
+        self.exits: list[int] = []
+        self.started: list[dict[str, Any]] = []
+        self.breaks_after = 10**9
+
+    def init(self, *, id: str, **rest: Any) -> Any:
+        rows = self.rows.setdefault(id, [])
+        self.started.append({"id": id, **rest})
+
+        def log(values: dict[str, float], step: int, commit: bool) -> None:
+            if len(rows) >= self.breaks_after:
+                raise ConnectionError("no route to host.")
+            rows.append((step, values))
+
+        return SimpleNamespace(
+            step=rows[-1][0] + 1 if rows else 0,
+            url=f"https://wandb.example/{id}",
+            log=log,
+            summary=self.summary,
+            finish=lambda exit_code: self.exits.append(exit_code),
+        )
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    server, module = Server(), ModuleType("wandb")
+    module.init = server.init  # type: ignore[attr-defined]
+    module.Settings = dict  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    return server
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    config = small_config(train__steps=30)
+    run = create_run(tmp_path / "runs" / "a", config)
+    train_run(run, config)
+    return run
+
+
+def steps(run: RunDir) -> list[int]:
+    return pl.read_csv(run.metrics_file)["step"].to_list()
+
+
+def test_finished_run_is_sent_with_its_phases(typed: Grok, server: Server, run: RunDir) -> None:
+    result = typed("upload", "runs/a", "--project", "p", "--entity", "e")
+    ((id, rows),) = server.rows.items()
+    assert (result.returncode, result.stdout) == (0, f"https://wandb.example/{id}\n")
+    assert [step for step, _ in rows] == steps(run)
+    assert rows[-1][1]["train/loss"] == run.summary()["final"]["train/loss"]
+    assert server.summary["phase"] == run.summary()["phase"]
+    (started,) = server.started
+    assert (started["project"], started["entity"], started["name"]) == ("p", "e", "a")
+    assert started["mode"] == "online"
+    assert server.exits == [0]
+
+
+def test_each_row_is_sent_once_however_often_it_is_tried(
+    typed: Grok, server: Server, run: RunDir
+) -> None:
+    server.breaks_after = 7
+    failed = typed("upload", "runs")
+    assert (failed.returncode, "W&B: no route to host" in failed.stderr) == (1, True)
+    server.breaks_after = 10**9
+    assert typed("upload", "runs").returncode == 0
+    assert typed("upload", "runs").returncode == 0
+    ((_, rows),) = server.rows.items()
+    assert [step for step, _ in rows] == steps(run)
+
+
+def test_what_is_no_trained_run_is_refused(typed: Grok, server: Server, tmp_path: Path) -> None:
+    create_run(tmp_path / "new", small_config())
+    for path, message in (("new", "status is 'new'"), ("nowhere", "no run there")):
+        refused = typed("upload", path)
+        assert (refused.returncode, message in refused.stderr) == (2, True)
+    assert not server.started

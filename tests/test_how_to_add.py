@@ -1,0 +1,59 @@
+"""What the contributor's page says must be done for a new part was done for all that are there."""
+
+from pathlib import Path
+
+import pytest
+
+import grok_cli
+from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
+from grok_cli.core.tasks import TASKS
+from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.executors.options import ExecutorOptions
+from grok_cli.executors.registry import EXECUTORS
+from grok_cli.figures.style import OF_PLACEMENT
+from grok_cli.sweeps.spec import STUDIES, read_spec
+
+PACKAGE = Path(grok_cli.__file__).parent
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("name", PLACEMENTS)
+def test_placement_has_a_colour_and_known_sites(name: str) -> None:
+    assert name in OF_PLACEMENT
+    assert PLACEMENTS[name].sites <= NORM_OF_SITE.keys()
+    assert PLACEMENTS[name].paper
+
+
+@pytest.mark.parametrize("site", NORM_OF_SITE)
+def test_norm_site_is_used_by_the_block_and_by_a_placement(site: str) -> None:
+    assert f'self.norm("{site}"' in (PACKAGE / "core/model.py").read_text()
+    assert any(site in placement.sites for placement in PLACEMENTS.values())
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+def test_diagnostic_has_formula_source_and_test(name: str) -> None:
+    diagnostic = DIAGNOSTICS[name]
+    assert diagnostic.formula
+    assert diagnostic.source
+    tests = "".join(file.read_text() for file in (TESTS / "diagnostics").glob("test_*.py"))
+    tested = {"ntk-full": "kernel_of_all"}.get(name, name)  # what it computes with
+    assert tested in tests or tested.replace("-", "_") in tests
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_task_has_a_formula(name: str) -> None:
+    assert TASKS[name].formula
+
+
+@pytest.mark.parametrize("file", sorted(STUDIES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_study_says_its_question_and_source(file: Path) -> None:
+    spec = read_spec(file)
+    assert spec.question.endswith("?")
+    assert spec.source
+
+
+@pytest.mark.parametrize("kind", EXECUTORS)
+def test_executor_has_options_and_tests(kind: str) -> None:
+    assert issubclass(EXECUTORS[kind], ExecutorOptions)
+    tests = [file.read_text() for file in TESTS.rglob("test_*.py")]
+    assert any(f"executors.{kind}" in text for text in tests)
