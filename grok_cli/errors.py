@@ -27,5 +27,11 @@ def cause(error: OSError) -> str:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The question "did you mean ...?" with the nearest known name; "" if none is near."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"did you mean {near[0]}?" if near else ""
+    near = nearest(str(name), known)
+    return f"did you mean {near}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant; None if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.65)
+    return near[0] if near else None

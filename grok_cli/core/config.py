@@ -50,6 +50,10 @@ MOVED = {
     "train.threads": "run.threads",
 }
 
+MANY = 10**6  # more than any size can be; what fits the memory is less
+MOST_MEMORY = 2**35  # bytes
+BYTES_A_PAIR = 300  # Python objects while the data set is made
+
 # What runs did that were recorded before `model.init_draws` existed.
 BEFORE_INIT_DRAWS = {"init_draws": "cpu"}
 
@@ -82,7 +86,9 @@ class DataConfig(Section):
     """What is learned, and which pairs are training pairs."""
 
     task: TaskName = Field("add", description="Binary operation to learn on tokens [a, b, =].")
-    modulus: int = Field(113, ge=2, description="Number of elements p; pairs are 0 <= a, b < p.")
+    modulus: int = Field(
+        113, ge=2, le=MANY, description="Number of elements p; pairs are 0 <= a, b < p."
+    )
     test_ratio: float = Field(0.7, gt=0, lt=1, description="Share of all pairs held out for test.")
     split_seed: int | None = Field(
         None,
@@ -135,10 +141,14 @@ class ModelConfig(Section):
     final_norm: Literal["off", "on", "center-only"] = Field(
         "off", description="Norm before the unembedding; center-only has no gain and no bias."
     )
-    n_layers: int = Field(1, ge=1, description="Number of blocks.")
-    d_model: int = Field(128, ge=1, description="Width of the residual stream.")
-    n_heads: int = Field(4, ge=1, description="Attention heads a block; must divide d_model.")
-    mlp_ratio: int = Field(4, ge=1, description="Width of the MLP as a multiple of d_model.")
+    n_layers: int = Field(1, ge=1, le=1000, description="Number of blocks.")
+    d_model: int = Field(128, ge=1, le=MANY, description="Width of the residual stream.")
+    n_heads: int = Field(
+        4, ge=1, le=MANY, description="Attention heads a block; must divide d_model."
+    )
+    mlp_ratio: int = Field(
+        4, ge=1, le=MANY, description="Width of the MLP as a multiple of d_model."
+    )
     mlp_type: Literal["plain", "gated"] = Field(
         "plain", description="gated: act(W1 x) * (W2 x), with a third matrix as output."
     )
@@ -205,16 +215,19 @@ class TrainConfig(Section):
         456, ge=0, lt=2**31, description="Seed of the initial weights, split and batches."
     )
     steps: int = Field(
-        10_000, ge=1, description="Number of optimiser steps (= epochs if full batch)."
+        10_000, ge=1, le=10**9, description="Number of optimiser steps (= epochs if full batch)."
     )
     batch_size: int | None = Field(
-        None, ge=1, description="Rows a step; null: the full training set."
+        None, ge=1, le=10**12, description="Rows a step; null: the full training set."
     )
     until_grokked: bool = Field(
         False, description="Stop once test accuracy >= 0.995 has lasted for 500 steps."
     )
     eval_every: int = Field(
-        10, ge=1, description="Steps between test evaluations (step 1 and the last always are)."
+        10,
+        ge=1,
+        le=10**9,
+        description="Steps between test evaluations (step 1 and the last always are).",
     )
     eval_spacing: Literal["linear", "log"] = Field(
         "linear",
@@ -222,10 +235,16 @@ class TrainConfig(Section):
         "factor of 10, instead of every eval_every.",
     )
     evals_per_decade: int = Field(
-        100, ge=1, description="Test evaluations per factor of 10 in steps (eval_spacing: log)."
+        100,
+        ge=1,
+        le=100_000,
+        description="Test evaluations per factor of 10 in steps (eval_spacing: log).",
     )
     snapshot_every: int = Field(
-        200, ge=1, description="Steps between weight snapshots (0, 1, 10, 50 and the last also)."
+        200,
+        ge=1,
+        le=10**9,
+        description="Steps between weight snapshots (0, 1, 10, 50 and the last also).",
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="Type of the weights.")
     loss_dtype: Literal["float32", "float64"] = Field(
@@ -236,7 +255,7 @@ class TrainConfig(Section):
 class MeasureConfig(Section):
     """What is computed on the way; training is the same with it and without."""
 
-    diagnostics: dict[str, Annotated[int, Field(ge=1)]] = Field(
+    diagnostics: dict[str, Annotated[int, Field(ge=1, le=10**9)]] = Field(
         default_factory=dict,
         description="Diagnostics to compute while training: name -> steps between.",
     )
@@ -249,14 +268,17 @@ class RunConfig(Section):
         "auto",
         description="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; null: all cores.")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; null: all cores.")
     engine: Literal["auto", "plain", "fast"] = Field(
         "auto",
         description="plain: the readable model; fast: the same function with repeated and unused "
         "arithmetic left out; auto: the faster one.",
     )
     save_every: int = Field(
-        500, ge=1, description="Steps between saves of the state from which a run resumes."
+        500,
+        ge=1,
+        le=10**9,
+        description="Steps between saves of the state from which a run resumes.",
     )
 
 
@@ -312,6 +334,13 @@ class Config(Section):
                 f"opt.warmup_steps: {self.opt.warmup_steps} is more than train.steps = "
                 f"{self.train.steps}; expected at most that"
             )
+        if (needed := self.memory()) > MOST_MEMORY:
+            raise ValueError(
+                f"data.modulus, model.d_model, n_layers, mlp_ratio: with {self.data.modulus}, "
+                f"{self.model.d_model}, {self.model.n_layers}, {self.model.mlp_ratio} a run takes "
+                f"about {needed / 2**30:,.0f} GiB of memory; expected at most "
+                f"{MOST_MEMORY / 2**30:.0f}"
+            )
         return self
 
     @classmethod
@@ -325,6 +354,16 @@ class Config(Section):
         if isinstance(model, Mapping):
             sections = {**sections, "model": {**BEFORE_INIT_DRAWS, **model}}
         return cls.model_validate(sections)
+
+    def memory(self) -> int:
+        """Bytes that a run of this configuration takes, roughly: to tell 1 GB from 100."""
+        model, p, number = self.model, self.data.modulus, 4 if self.train.dtype == "float32" else 8
+        matrices = 3 if model.mlp_type == "gated" else 2
+        block = 4 * model.d_model**2 + matrices * model.d_model * model.d_mlp
+        parameters = model.n_layers * block + 2 * p * model.d_model
+        tables = 2 * model.n_heads * p * (model.d_mlp + p)  # of the fast engine, and their gradient
+        copies = 6  # weights, gradient, two moments, weights before a step, a snapshot
+        return number * (copies * parameters + 2 * tables) + BYTES_A_PAIR * p**2
 
     @property
     def split_seed(self) -> int:

@@ -5,8 +5,6 @@ Later layers win: defaults, then a YAML file, then flags. Whatever is wrong ends
 nearest valid one.
 """
 
-import difflib
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,50 +16,68 @@ from grok_cli.core.config import KEYS, SECTIONS, Config, present_spelling
 from grok_cli.core.fields import SettingsError as SettingsError  # for all who deal with settings
 from grok_cli.core.fields import checked
 from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.errors import cause, did_you_mean, nearest
+from grok_cli.runs.yaml_text import MOST_CHARACTERS, YamlError, parse_yaml
 
 SWEEP_FIELDS = (  # at the top of a sweep file (sweeps/spec.py), as against one of settings
     *("question", "source", "base", "grid", "points", "seeds", "executor"),
     "parameters",  # of W&B's
 )
 
+# What settings are called elsewhere.
+USUAL_NAMES = {
+    "lr": "opt.learning_rate",
+    "wd": "opt.weight_decay",
+    "decay": "opt.weight_decay",
+    "betas": "opt.beta2",
+    "warmup": "opt.warmup_steps",
+    "bs": "train.batch_size",
+    "batch": "train.batch_size",
+    "epochs": "train.steps",
+    "iters": "train.steps",
+    "max_steps": "train.steps",
+    "p": "data.modulus",
+    "mod": "data.modulus",
+    "prime": "data.modulus",
+    "operation": "data.task",
+    "op": "data.task",
+    "train_frac": "data.test_ratio",
+    "frac_train": "data.test_ratio",
+    "layers": "model.n_layers",
+    "depth": "model.n_layers",
+    "heads": "model.n_heads",
+    "width": "model.d_model",
+    "dim": "model.d_model",
+    "ln": "model.ln_type",
+    "act": "model.activation",
+    "gpu": "run.device",
+    "log_every": "train.eval_every",
+    "measure": "measure.diagnostics",
+    "metrics": "measure.diagnostics",
+}
+MOST_TEXT = 1_000  # characters of a value that is no YAML and so stands for itself
+
 # Of run directories and of the settings in them. 1: device, threads, engine, saving and diagnostics
 # stood in the section train, and files of tensors had no checksum.
 FORMAT = 2
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with the scalars of version 1.2, which are what one expects: 1e-3 is a number, 010 is
-    ten, `off` and 2024-01-01 are texts."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012 -- not those of YAML 1.1
-
-
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
-    ("merge", r"<<", ["<"]),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), _first
-    )
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
-
-
 def parse_value(text: str) -> Any:
     """The value of a flag's text, read as YAML: 1e-3, true, null, [a, b].
 
+    Text that is no YAML stands for itself.
+
     Raises:
-        SettingsError: the text is empty.
+        SettingsError: the text is empty, or too much of something.
     """
     if not text.strip():
         raise SettingsError("expected a value, found an empty text; `null` stands for none")
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        return text
+        return parse_yaml(text)
+    except YamlError as error:
+        if len(text) <= MOST_TEXT:
+            return text
+        raise SettingsError(f"{text[:20]}...: {error}") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -71,15 +87,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SettingsError: no such file, not YAML, or not a mapping.
     """
     try:
-        content = yaml.load(path.read_text(), _Loader)
+        if path.stat().st_size > 4 * MOST_CHARACTERS:
+            raise SettingsError(f"{path}: more than {MOST_CHARACTERS:,} characters")
+        content = parse_yaml(path.read_text())
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise SettingsError(f"{path}{line}: not valid YAML") from None
+        reason = cause(error) if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"{path}: cannot be read: {reason}") from None
+    except YamlError as error:
+        raise SettingsError(f"{path}: {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -124,12 +141,23 @@ def check_key(key: str, source: str) -> str:
     """
     key = present_spelling(key)
     if key not in KEYS:
-        nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5) or [
-            k for k in KEYS if k.split(".")[1] == key.split(".")[-1]
-        ]
-        hint = f"did you mean {nearest[0]}?" if nearest else "see `grok config schema` for all keys"
+        hint = nearest_key(key) or "see `grok config schema` for all keys"
         raise SettingsError(f"{source}: unknown key {key}; {hint}")
     return key
+
+
+def nearest_key(key: str) -> str:
+    """The question whether another key was meant; "" if none is near.
+
+    Short names that are usual elsewhere are known; then the last part decides.
+    """
+    name = key.rpartition(".")[2].lower().replace("-", "_")
+    last = {known.partition(".")[2]: known for known in KEYS}
+    plain = {short.replace("_", ""): known for short, known in last.items()}
+    meant = USUAL_NAMES.get(name) or last.get(name) or plain.get(name.replace("_", ""))
+    if meant is None and (near := nearest(name, last)):
+        meant = last[near]
+    return f"did you mean {meant}?" if meant else did_you_mean(key, KEYS)
 
 
 def build_config(flat: Mapping[str, Any], source: str | Mapping[str, str] = "settings") -> Config:

@@ -17,11 +17,12 @@ import torch
 from grok_cli.core.training import Recorder
 from grok_cli.errors import GrokError
 from grok_cli.runs import claim as claims
-from grok_cli.runs.checkpoints import CheckpointError, load_snapshot
+from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.claim import Claim, ClaimedError
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.files import write_atomically
 from grok_cli.runs.launch import train_run
+from grok_cli.runs.tensor_files import CheckpointError
 from tests.conftest import SMALL_FLAGS, small_config
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -1,0 +1,114 @@
+"""Text that would take no end or all memory is refused at once; what was meant is guessed well."""
+
+from pathlib import Path
+
+import pytest
+
+from grok_cli.core.config import MOST_MEMORY, Config
+from grok_cli.runs.settings import SettingsError, build_config, layered, load_config, nearest_key
+from grok_cli.runs.yaml_text import YamlError, parse_yaml
+
+LEVELS = list(zip("abcdefgh", "bcdefghi", strict=True))
+ALIASES = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{below}: &{below} [{', '.join(9 * [f'*{above}'])}]\n" for above, below in LEVELS
+)
+MERGES = f"a: &a {{{', '.join(f'k{i}: 1' for i in range(1001))}}}\nb: {{<<: *a}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("9" * 5000, "a number of 5000 digits"),
+        ("[" * 5000, "not valid YAML"),
+        ("[" * 60 + "]" * 60, "nested more than 50 levels"),
+        ("&a [*a]", "contains itself"),
+        (ALIASES, "more than 100,000 values"),
+        (MERGES, "more than 1,000 keys"),
+        ("!!int x", "a tag and its value"),
+        ("!!float [1]", "not valid YAML"),
+        ("!!binary x", "not valid YAML"),
+        ("!!python/object:os.system {}", "not valid YAML"),
+        ("a\x00b", "not valid YAML"),
+        ("x" * 1_000_001, "more than 1,000,000 characters"),
+        ("a: 1\nb: [\n", "line 3"),
+    ],
+)
+def test_text_without_end_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(YamlError, match=message):
+        parse_yaml(text)
+    file = tmp_path / "x.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"x\.yaml: "):
+        load_config(file)
+    with pytest.raises(SettingsError):
+        layered(None, {}, [f"model.d_model={text}"])
+
+
+def test_aliases_and_merges_of_a_decent_size_are_read() -> None:
+    text = "a: &a {x: 1, y: [2, 3]}\nb: {<<: *a, x: 7}\nc: [*a, *a]"
+    a = {"x": 1, "y": [2, 3]}
+    assert parse_yaml(text) == {"a": a, "b": {"x": 7, "y": [2, 3]}, "c": [a, a]}
+
+
+def test_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"x\.yaml: cannot be read: it is not UTF-8"):
+        load_config(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.modulus", 99999999999),
+        ("model.n_layers", 1_000_000),
+        ("run.threads", 100_000),
+        ("train.evals_per_decade", 3 * 10**9),
+        ("train.steps", 10**10),
+    ],
+)
+def test_setting_beyond_all_sense_is_refused(key: str, value: int) -> None:
+    with pytest.raises(SettingsError, match=rf"{key}: expected less than or equal to \d+, found"):
+        build_config({key: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "gigabytes"), [({"data.modulus": 20000}, "136"), ({"model.d_model": 400_000}, "")]
+)
+def test_run_that_fits_no_machine_is_refused_with_its_memory(
+    settings: dict[str, int], gigabytes: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"takes about {gigabytes}.* GiB of memory; expected"):
+        build_config(settings)
+
+
+def test_memory_of_the_published_model_is_that_of_its_parts() -> None:
+    p, d, hidden, heads = 113, 128, 512, 4
+    parameters = 4 * d * d + 2 * d * hidden + 2 * p * d
+    tables = 2 * heads * p * (hidden + p)
+    assert Config().memory() == 4 * (6 * parameters + 2 * tables) + 300 * p * p < MOST_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("lr", "opt.learning_rate"),
+        ("opt.lr", "opt.learning_rate"),
+        ("wd", "opt.weight_decay"),
+        ("bs", "train.batch_size"),
+        ("d_model", "model.d_model"),
+        ("dmodel", "model.d_model"),
+        ("learning-rate", "opt.learning_rate"),
+        ("data.p", "data.modulus"),
+        ("train.learning_rate", "opt.learning_rate"),
+        ("modle.d_model", "model.d_model"),
+        ("model.layers", "model.n_layers"),
+        ("train.sed", "train.seed"),
+    ],
+)
+def test_key_that_was_meant_is_named(typed: str, meant: str) -> None:
+    assert nearest_key(typed) == f"did you mean {meant}?"
+
+
+@pytest.mark.parametrize("typed", ["foo", "xyz.qqq", "", "."])
+def test_nothing_is_suggested_where_nothing_is_near(typed: str) -> None:
+    assert nearest_key(typed) == ""
