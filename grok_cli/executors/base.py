@@ -4,7 +4,6 @@ An executor has `grok train --resume DIRECTORY` run somewhere for each job, and 
 of it. Everything else stands in the run directory: a worker that is killed loses its last steps.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,6 @@ class Job:
 
     run: RunDir
     options: tuple[str, ...] = ()
-
-    def command(self) -> list[str]:
-        """The command of a worker."""
-        train = (sys.executable, "-m", "grok_cli", "train", "--resume", str(self.run.path))
-        return [*train, *self.options]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,10 @@ from pydantic import Field, field_validator
 
 from grok_cli.executors.base import Change, Job
 from grok_cli.executors.options import ExecutorOptions
+from grok_cli.executors.warm import Server, WarmWorker
 from grok_cli.executors.worker import release, start_worker
+
+Popen = subprocess.Popen[bytes]
 
 
 class LocalOptions(ExecutorOptions):
@@ -38,12 +42,19 @@ class LocalOptions(ExecutorOptions):
 
 
 class LocalExecutor:
-    """At most `workers` processes at a time, each with `threads` threads."""
+    """At most `workers` processes at a time, each with `threads` threads.
+
+    Several runs are forked from one process that has everything imported, where that is safe: on
+    Linux, and with a thread each, for libraries start threads of their own if there are to be more.
+    """
 
     def __init__(self, workers: int, threads: int) -> None:
         self.workers, self.threads = workers, threads
         self._waiting: deque[Job] = deque()
-        self._processes: dict[Job, subprocess.Popen[bytes]] = {}
+        self._processes: dict[Job, Popen | WarmWorker] = {}
+        self._server: Server | None = None
+        self._may_fork = sys.platform == "linux" and threads == 1
+        self._stopping = False
 
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
         return []  # workers stop with the process that started them
@@ -58,32 +69,64 @@ class LocalExecutor:
         changes = []
         for job, process in list(self._processes.items()):
             if process.poll() is not None:
-                release(process)
+                _let_go(process)
                 del self._processes[job]
-                changes.append(Change(job, "ended", process.returncode))
+                changes += self._ended(job, process)
         while self._waiting and len(self._processes) < self.workers:
-            changes.append(self._start(self._waiting.popleft()))
+            several = len(self._waiting) + len(self._processes) > 1
+            changes.append(self._start(self._waiting.popleft(), several))
         return changes
 
     def stop(self) -> None:
+        self._stopping = True
         self._waiting.clear()
         for process in self._processes.values():
             process.terminate()
 
     def kill(self) -> None:
+        self._stopping = True
         self._waiting.clear()
         for process in self._processes.values():
             process.kill()
 
     def close(self) -> None:
-        pass
+        for process in self._processes.values():
+            _let_go(process)
+        if self._server is not None:
+            self._server.close()
 
-    def _start(self, job: Job) -> Change:
+    def _start(self, job: Job, several: bool) -> Change:
         try:
-            self._processes[job] = start_worker(job, self.threads)
+            self._processes[job] = self._worker(job, several)
         except OSError as error:
             return Change(job, "ended", None, f"cannot start a worker: {error}")
         return Change(job, "started")
+
+    def _worker(self, job: Job, several: bool) -> Popen | WarmWorker:
+        if self._may_fork and self._server is None and several:
+            self._server = Server(self.threads)
+        if self._may_fork and self._server is not None and not self._server.lost:
+            return self._server.start(job)
+        return start_worker(job, self.threads)
+
+    def _ended(self, job: Job, process: Popen | WarmWorker) -> list[Change]:
+        """What is told of a worker that is gone."""
+        if not (isinstance(process, WarmWorker) and process.lost) or self._stopping:
+            return [Change(job, "ended", process.returncode)]
+        self._may_fork = False
+        if self._server is None or not self._server.ready:  # it could not fork
+            started = self._start(job, several=False)
+            return [] if started.state == "started" else [started]
+        self._waiting.appendleft(job)
+        return [Change(job, "requeued", reason="the process that forks workers is gone")]
+
+
+def _let_go(process: Popen | WarmWorker) -> None:
+    """Close what is open of a worker; one that still runs saves and stops."""
+    if isinstance(process, WarmWorker):
+        process.release()
+    else:
+        release(process)
 
 
 def make(options: LocalOptions, directory: Path, runs: int, threads: int | None) -> LocalExecutor:

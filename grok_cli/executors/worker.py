@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from grok_cli.executors.base import Job
@@ -12,25 +13,37 @@ INTERRUPTED = 130  # exit code of a worker that was asked to stop
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
+def worker_arguments(job: Job, threads: int) -> list[str]:
+    """What stands behind `grok` in the command of a worker.
+
+    Args:
+        threads: always given, since with the plain engine another number gives other last digits.
+    """
+    train = ("train", "--resume", str(job.run.path), *job.options)
+    return [*train, "--threads", str(threads), "--stop-at-eof"]
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """The environment variables of a worker."""
+    return os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+
+
 def start_worker(job: Job, threads: int) -> "subprocess.Popen[bytes]":
     """Start a worker of a job; its output goes to the end of the run's log.
 
     It has a session of its own, so that Ctrl-C reaches it only through this process; it saves and
     stops at SIGTERM, and when this process is gone: its standard input then ends.
 
-    Args:
-        threads: always given, since with the plain engine another number gives other last digits.
-
     Raises:
         OSError: it cannot be started.
     """
     with job.run.log_file.open("ab") as log:
         return subprocess.Popen(
-            [*job.command(), "--threads", str(threads), "--stop-at-eof"],
+            [sys.executable, "-m", "grok_cli", *worker_arguments(job, threads)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            env=worker_environment(threads),
             start_new_session=True,
         )
 
