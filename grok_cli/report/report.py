@@ -161,7 +161,7 @@ class Report:
     @cached_property
     def references(self) -> list[Reference]:
         """The published curves of our groups, and the range of steps at which they generalised."""
-        found = []
+        found: list[Reference] = []
         for group in self.finished.groups:
             theirs = {published().group_of(run.settings) for run in group.runs}
             if len(theirs) == 1 and (known := theirs.pop()):
