@@ -109,7 +109,7 @@ def _print(measured: "Sequence[Measurement]", rows: Rows) -> None:
         *([Column("layer", number=True)] if config.n_layers > 1 else []),
         Column("attn_score_entropy", "entropy", number=True, text=_four),
         Column("answer_entropy", "answer", number=True, drop=1, text=_four),
-        Column("attn_out_eff_rank", "out rank", number=True, drop=2, text=_two),
+        Column("answer_out_effective_rank", "out rank", number=True, drop=2, text=_two),
         *(
             Column(f"head{head}_entropy", f"head{head}", number=True, drop=3 + head, text=_four)
             for head in range(config.n_heads)

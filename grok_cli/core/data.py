@@ -46,8 +46,7 @@ class Dataset:
         task = TASKS[config.data.task]
         pairs = task.pairs(p)
         labels = [task.apply(a, b, p) for a, b in pairs]
-        rows = list(range(len(pairs)))
-        random.Random(config.split_seed).shuffle(rows)
+        rows = shuffled(len(pairs), config.split_seed)
         n_train = len(rows) - int(config.data.test_ratio * len(rows))
         return cls(
             p=p,
@@ -58,8 +57,20 @@ class Dataset:
             test=torch.tensor(rows[n_train:], device=device),
         )
 
+    def training_rows_of(self, split_seed: int) -> Int[Tensor, " train"]:
+        """The training rows that the split of another seed has, in the order of its shuffle."""
+        rows = shuffled(len(self.labels), split_seed)[: len(self.train)]
+        return torch.tensor(rows, device=self.labels.device)
+
     def rows(self, split: str) -> Int[Tensor, " rows"]:
         """Row numbers of "train", "test" or "all"."""
         if split == "all":
             return torch.arange(len(self.labels), device=self.labels.device)
         return {"train": self.train, "test": self.test}[split]
+
+
+def shuffled(count: int, seed: int) -> list[int]:
+    """Row numbers in the order in which a split of that seed takes them."""
+    rows = list(range(count))
+    random.Random(seed).shuffle(rows)
+    return rows

@@ -346,7 +346,7 @@ COURSES = {
     "loss": Course(("test/loss", "train/loss"), "loss (nats)"),
     "entropy": Course(("attention/attn_score_entropy",), "attention entropy (nats)"),
     "attention-rank": Course(
-        ("attention/attn_out_eff_rank",), "effective rank of attention's output"
+        ("attention/answer_out_effective_rank",), "effective rank of attention's output"
     ),
     "rank": Course(("alpha_req/effective_rank_test",), "effective rank of Z, test rows"),
     "numerical-rank": Course(("alpha_req/rank_test",), "numerical rank of Z, test rows"),

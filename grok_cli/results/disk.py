@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grok_cli.diagnostics.columns import present_column
 from grok_cli.errors import GrokError, UsageError, cause
 from grok_cli.results.run import STEP, Run, Source, Tables
 from grok_cli.runs.directory import DONE, RunDir, find_runs
@@ -82,7 +83,11 @@ def sound_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in summary.items()
     }
     final = sound.get("final", {})
-    return sound | {"final": {k: v for k, v in final.items() if _is_number(v)}} if final else sound
+    return (
+        sound | {"final": {present_column(k): v for k, v in final.items() if _is_number(v)}}
+        if final
+        else sound
+    )
 
 
 def _is_sound(key: str, value: Any) -> bool:
@@ -222,9 +227,11 @@ def _read(file: Path, metrics: Sequence[str] | None) -> "pl.DataFrame":
     if STEP not in names or len(set(names)) < len(names):
         raise GrokError(f"{file} is damaged: expected columns {STEP} and a metric each, by name")
     schema: dict[str, Any] = {name: pl.Int64 if name == STEP else pl.Float64 for name in names}
-    wanted = names if metrics is None else [STEP, *(name for name in names if name in metrics)]
+    present = {name: present_column(name) for name in names}
+    wanted = [name for name in names if metrics is None or present[name] in [STEP, *metrics]]
     try:
-        return pl.read_csv(content[: content.rfind(b"\n") + 1], schema=schema, columns=wanted)
+        table = pl.read_csv(content[: content.rfind(b"\n") + 1], schema=schema, columns=wanted)
+        return table.rename({name: present[name] for name in wanted})
     except pl.exceptions.PolarsError as error:
         raise GrokError(
             f"{file} is damaged: {str(error).splitlines()[0]}; expected a number a cell, by step"

@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from grok_cli.diagnostics.columns import present_column
 from grok_cli.errors import GrokError
 from grok_cli.runs.files import write_text
 
@@ -26,7 +27,9 @@ def read_measured(file: Path) -> Series:
     try:
         with file.open(newline="") as stream:
             return {
-                int(row.pop("step")): {name: float(text) for name, text in row.items() if text}
+                int(row.pop("step")): {
+                    present_column(name): float(text) for name, text in row.items() if text
+                }
                 for row in csv.DictReader(stream)
             }
     except (ValueError, TypeError, KeyError):

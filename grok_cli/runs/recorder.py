@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from grok_cli.core.config import Config
 from grok_cli.core.training import Outcome, Recorder, Row, Trainer
+from grok_cli.diagnostics.columns import present_column
 from grok_cli.errors import GrokError
 from grok_cli.runs.checkpoints import save_snapshot
 from grok_cli.runs.directory import RunDir
@@ -175,5 +176,5 @@ class Bystander(Recorder):
 
 def _cell(row: Row, column: str) -> str:
     """The shortest text that reads back as the same number; empty if there is none."""
-    value = row.get(column)
+    value = row.get(present_column(column))  # the file of an old run keeps its titles
     return "" if value is None else repr(value)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from grok_cli.diagnostics.columns import present_column
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.runs.directory import RunDir, snapshot_step
 from grok_cli.runs.measured import read_measured
@@ -75,7 +76,7 @@ def _columns(run: RunDir) -> set[str]:
     """The columns of metrics.csv; none if it is not there."""
     try:
         with run.metrics_file.open() as file:
-            return set(file.readline().rstrip("\n").split(","))
+            return {present_column(name) for name in file.readline().rstrip("\n").split(",")}
     except OSError:
         return set()
 

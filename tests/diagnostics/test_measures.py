@@ -1,13 +1,17 @@
 """Attention entropy, margins, waves and the rest, on inputs whose answer is known on paper."""
 
 import math
+from statistics import fmean
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from grok_cli.core.config import Config
+from grok_cli.core.data import Dataset
 from grok_cli.core.loss import row_losses
 from grok_cli.core.model import Attention
+from grok_cli.core.training import Trainer
 from grok_cli.diagnostics.forward import mean_loss
 from grok_cli.diagnostics.measures.attention import entropy, layer_attention
 from grok_cli.diagnostics.measures.circularity import embedding_circularity
@@ -20,7 +24,9 @@ from grok_cli.diagnostics.measures.numerics import collapsed, logit_scale
 from grok_cli.diagnostics.measures.progress import answer_waves
 from grok_cli.diagnostics.measures.symmetry import distance_irrelevance, gradient_symmetricity
 from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.diagnostics.subject import Subject
 from grok_cli.diagnostics.waves import only, shares
+from tests.conftest import small_config
 from tests.diagnostics.builders import small_network, small_subject
 
 
@@ -239,4 +245,33 @@ def test_hessian_eigenvalues_equal_those_of_the_full_matrix() -> None:
     eigenvalues = torch.linalg.eigvalsh((full + full.T) / 2)
     values = DIAGNOSTICS["hessian"].measure(subject)
     assert values["hessian/max_eigenval"] == pytest.approx(float(eigenvalues[-1]), rel=2e-2)
-    assert values["hessian/min_eigenval"] == pytest.approx(float(eigenvalues[0]), rel=2e-2)
+    assert values["hessian/smallest_eigenval"] == pytest.approx(float(eigenvalues[0]), rel=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("ln_type", "published"), [("attn-pre", 1.0799467), ("attn-pre-qk", 1.0776505)]
+)
+def test_attention_on_the_published_rows_is_the_published_entropy(
+    ln_type: str, published: float
+) -> None:
+    """Five-seed mean after the first update."""
+    values = []
+    for seed in (456, 789, 111, 222, 333):
+        config = Config.model_validate({"model": {"ln_type": ln_type}, "train": {"seed": seed}})
+        trainer = Trainer(config)
+        trainer.engine.step(trainer.dataset.train)
+        trainer.optimizer.step(1e-3)
+        subject = Subject(trainer.model, trainer.dataset)
+        measured = DIAGNOSTICS["attention-published"].measure(subject)
+        values.append(measured["attention/published_rows_entropy"])
+    assert fmean(values) == pytest.approx(published, abs=1e-6)
+
+
+def test_the_published_rows_are_the_training_rows_of_seed_0_whatever_the_run_s_seed() -> None:
+    for seed in (0, 3):
+        subject = small_subject(seed=seed, n_layers=2)
+        rows = Dataset.of(small_config(data__modulus=5, data__test_ratio=0.4, train__seed=0)).train
+        weights = subject.trace.attention[1][rows]
+        expected = -(weights.mean(1) * weights.mean(1).log()).sum(-1).mean()
+        values = DIAGNOSTICS["attention-published"].measure(subject)
+        assert values["attention/layer1/published_rows_entropy"] == pytest.approx(float(expected))

@@ -9,6 +9,7 @@ import pytest
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, disk
 from grok_cli.results.disk import read_series, sound_summary
+from grok_cli.runs.measured import add_measured
 from tests.written_runs import Rows, make_run
 
 ROWS: Rows = {"step": [1, 2], "train/loss": [2.0, 1.0], "test/accuracy": [None, 0.5]}
@@ -175,3 +176,26 @@ def test_equal_steps_are_kept_once(tmp_path: Path) -> None:
     first, second = Results.from_disk(tmp_path).runs
     assert first.series("train/loss")["step"].to_list() == [1, 2]
     assert second.series("test/accuracy").rows() == [(2, 0.5)]
+
+
+def test_columns_of_old_runs_are_read_by_their_present_names(tmp_path: Path) -> None:
+    run = tmp_path
+    old = ["attention/attn_out_eff_rank", "attention/layer1/attn_out_eff_rank", "test/loss"]
+    (run / "metrics.csv").write_text(",".join(["step", *old]) + "\n1,3.0,4.0,2.0\n")
+    (run / "measured.csv").write_text("step,hessian/min_eigenval\n1,-2.0\n")
+    found = read_series([run / "metrics.csv", run / "measured.csv"])
+    assert {name: table[name].to_list() for name, table in found.items()} == {
+        "attention/answer_out_effective_rank": [3.0],
+        "attention/layer1/answer_out_effective_rank": [4.0],
+        "test/loss": [2.0],
+        "hessian/smallest_eigenval": [-2.0],
+    }
+    name = "attention/answer_out_effective_rank"
+    assert read_series([run / "metrics.csv"], [name])[name][name].to_list() == [3.0]
+
+
+def test_measuring_an_old_run_again_leaves_one_column(tmp_path: Path) -> None:
+    file = tmp_path / "measured.csv"
+    file.write_text("step,hessian/min_eigenval\n1,-2.0\n")
+    add_measured(file, {2: {"hessian/smallest_eigenval": -3.0}})
+    assert file.read_text() == "step,hessian/smallest_eigenval\n1,-2.0\n2,-3.0\n"

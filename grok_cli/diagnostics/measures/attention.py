@@ -28,7 +28,8 @@ class LayerAttention:
         answer_entropy: the same at the last query position alone, where the answer is read.
         head_entropy: of each head's own weights, mean over rows and query positions.
         answer_head_entropy: of each head's own weights at the last query position.
-        out_effective_rank: effective rank of the attention output at the last position.
+        out_effective_rank: effective rank of the attention output at the last position, where the
+            answer is read; not the published column (see `layer_attention`).
     """
 
     score_entropy: float
@@ -43,7 +44,14 @@ def layer_attention(
 ) -> LayerAttention:
     """What `LayerAttention` says, from attention weights and attention's output.
 
-    Source: arXiv 2602.06702. The rank is computed in the output's own type, as published.
+    Source: arXiv 2602.06702; the entropy is the published one. The effective rank is not the
+    published column `attention/attn_out_eff_rank`, whose numbers come out as follows: the authors'
+    function for a matrix x of features, which forms x^T x itself, applied to the N x N Gram matrix
+    G of the outputs, so that the spectrum is that of G^2, in float32. Five-seed means at step 1 of
+    attn-pre-qk, attn-pre, attn-pre-v, mlp-pre, pre-v and off are then 3.1 3.6 2.2 1.5 1.7 1.6; with
+    rounding noise on the N - d eigenvalues that should be 0 (the root of a semicircle of radius
+    1.6e-4 of the largest) 23.6 25.4 21.9 18.8 19.9 19.3; published 23.7 25.8 23.1 19.9 21.1 20.4.
+    Most of the published number is thus rounding. (On a CPU the noise is smaller: 1.7 becomes 6.)
     """
     averaged, per_head = entropy(weights.mean(dim=1)), entropy(weights)
     return LayerAttention(
@@ -77,7 +85,7 @@ def columns(config: ModelConfig) -> list[str]:
         for layer in range(config.n_layers)
         for metric in [
             "attn_score_entropy",
-            "attn_out_eff_rank",
+            "answer_out_effective_rank",
             "answer_entropy",
             *(f"head{head}_entropy" for head in heads),
             *(f"head{head}_answer_entropy" for head in heads),
@@ -92,7 +100,8 @@ def columns(config: ModelConfig) -> list[str]:
     formula="mean over all pairs and query positions of -sum w ln w, w the attention weights "
     "averaged over heads; the same for each head and for the last query alone; effective rank of "
     "the attention output at the last position (exp of the entropy of its Gram matrix's "
-    "eigenvalues). Names without a layer are the first layer's.",
+    "eigenvalues), which is not the published attn_out_eff_rank. Names without a layer are the "
+    "first layer's.",
     source="arXiv 2602.06702",
 )
 def attention(subject: Subject) -> dict[str, float]:
@@ -105,7 +114,7 @@ def attention_values(subject: Subject, split: str) -> dict[str, float]:
     for layer, measured in enumerate(measure_layers(subject, split)):
         start = prefix("attention", layer)
         values[f"{start}/attn_score_entropy"] = measured.score_entropy
-        values[f"{start}/attn_out_eff_rank"] = measured.out_effective_rank
+        values[f"{start}/answer_out_effective_rank"] = measured.out_effective_rank
         values[f"{start}/answer_entropy"] = measured.answer_entropy
         for head, value in enumerate(measured.head_entropy):
             values[f"{start}/head{head}_entropy"] = value
