@@ -78,6 +78,8 @@ class Driver:
             again, and one that was told to stop was told so by somebody: neither is retried.
         fail_fast: stop everything at the first run that failed or diverged.
         should_stop: asked all the time; once true, workers save and stop.
+        look_again: asked when a run is about to start whose directory is not there: the same run,
+            or the one that another sweep started meanwhile.
         clock, sleep: seconds that pass, and waiting for some of them.
 
     Attributes:
@@ -93,13 +95,14 @@ class Driver:
         retries: int = 1,
         fail_fast: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
+        look_again: Callable[[PlannedRun], PlannedRun] = lambda planned: planned,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.entries = [Entry(planned) for planned in runs]
         self.executor, self.watcher = executor, Bystander(watcher)
         self.retries, self.fail_fast, self.should_stop = retries, fail_fast, should_stop
-        self.clock, self.sleep = clock, sleep
+        self.look_again, self.clock, self.sleep = look_again, clock, sleep
         self.is_stopping = False
         self.trouble = ""
         self._refreshed = clock()
@@ -176,10 +179,15 @@ class Driver:
             self.executor.submit(jobs)
 
     def _create(self, entry: Entry) -> bool:
-        """Make the run's directory; whether it is there."""
+        """Make the run's directory; whether the run is to be handed over."""
         try:
+            if not entry.planned.run.exists():
+                entry.planned = self.look_again(entry.planned)
             entry.planned.create()
-            return True
+            if entry.planned.taken_from is None or not self._look(entry):
+                return True
+            self.watcher.changed(entry)
+            return False
         except OSError as error:
             entry.reason = f"cannot make {entry.planned.run.path}: {cause(error)}"
             if error.errno in HOPELESS:
@@ -271,7 +279,7 @@ class Driver:
         entry.reason = change.reason or self._why(entry, change)
         if is_hopeless(entry.reason):
             entry.enter("failed")
-            self._give_up(entry.reason)
+            self._give_up(entry.reason.partition(";")[0])
         elif entry.attempts <= self.retries and change.exit_code is not None:
             entry.enter("given back")
         else:

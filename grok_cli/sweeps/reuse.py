@@ -35,9 +35,10 @@ class TrainedRuns:
             self._by_digest.setdefault(digest, []).append(run)
 
     def find(self, digest: str) -> RunDir | None:
-        """The run of that digest that is nearest to its end; None if none was begun.
+        """The run of that digest that is nearest to its end; None if there is none.
 
-        One that is not done counts if it can be gone on with where it is.
+        One that is not done, or not begun, counts if it can be gone on with where it is: a sweep
+        makes a directory only when it starts the run.
         """
         ranked = [
             (rank, -order, run)
@@ -48,13 +49,15 @@ class TrainedRuns:
 
 
 def _rank(run: RunDir) -> tuple[int, int] | None:
-    """How far a run is: finished, diverged, running, then by steps; None: it has not begun."""
+    """How far a run is: finished, diverged, running, then by steps; None: it cannot go on."""
     summary = run.summary()
     status, step = summary["status"], summary.get("step", 0)
     if status in DONE:
         return 3 - DONE.index(status), 0
-    if status == "new" or not os.access(run.path, os.W_OK):
+    if not os.access(run.path, os.W_OK):
         return None
+    if status == "new":
+        return -1, 0
     return int(status == "running"), step if isinstance(step, int) else 0
 
 
@@ -86,6 +89,14 @@ def runs_beside(directory: Path) -> Iterator[RunDir]:
                 yield run
                 if path == folder:
                     break
+
+
+def same_run_in(parent: Path, path: Path, digest: str) -> RunDir | None:
+    """The run of that digest that stands by now under the name of `path` in another folder of
+    `parent`: another sweep started it meanwhile. None if there is none."""
+    found = (RunDir(folder / path.name) for folder in _folders(parent.absolute()))
+    own = path.absolute()
+    return TrainedRuns(run for run in found if run.path != own and run.exists()).find(digest)
 
 
 def runs_named(directories: Iterable[Path]) -> Iterator[RunDir]:

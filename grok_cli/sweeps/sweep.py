@@ -15,7 +15,7 @@ from grok_cli.sweeps.drive import Driver, SweepWatcher, job_of
 from grok_cli.sweeps.estimate import Forecast, Speeds, forecast, measured_speeds, recorded_speeds
 from grok_cli.sweeps.lacks import Lack, lacks, measure_lack
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
-from grok_cli.sweeps.reuse import TrainedRuns, runs_beside, runs_named
+from grok_cli.sweeps.reuse import TrainedRuns, runs_beside, runs_named, same_run_in
 from grok_cli.sweeps.spec import Spec
 from grok_cli.sweeps.states import Entry
 
@@ -31,6 +31,8 @@ class Sweep:
     Attributes:
         name: the study or file that describes it; None if it was typed.
         threads: of a run, where they were given.
+        look_in: the directory in whose folders other sweeps may start the same runs; None if
+            none is taken over.
         around: the runs that were found in the sweep's directory, and where it may take from.
     """
 
@@ -40,6 +42,7 @@ class Sweep:
     runs: tuple[PlannedRun, ...]
     options: ExecutorOptions
     threads: int | None = None
+    look_in: Path | None = None
     around: tuple[RunDir, ...] = ()
 
     def summaries(self) -> list[dict[str, Any]]:
@@ -51,6 +54,13 @@ class Sweep:
 
     def executor(self) -> Executor:
         return self.options.make(self.directory, len(self.runs), self.threads)
+
+    def look_again(self, planned: PlannedRun) -> PlannedRun:
+        """The same run, or the one that another sweep has started meanwhile."""
+        if self.look_in is None or planned.taken_from is not None:
+            return planned
+        found = same_run_in(self.look_in, planned.run.path, planned.config.digest())
+        return replace(planned, taken_from=found)
 
     def queue(self) -> QueueExecutor:
         """The executor of a sweep whose jobs outlive the command."""
@@ -87,7 +97,9 @@ def plan_sweep(
     else:
         trained = TrainedRuns(run for run in found if run.path.parent == directory)
     taken = tuple(take_over(runs, trained))
-    return Sweep(spec, name, directory, taken, options, fixed.get("run.threads"), tuple(found))
+    look_in = None if reuse is None else directory.absolute().parent if beside else directory
+    threads = fixed.get("run.threads")
+    return Sweep(spec, name, directory, taken, options, threads, look_in, tuple(found))
 
 
 def look_ahead(sweep: Sweep, measure: bool = False) -> Forecast:
@@ -155,6 +167,7 @@ def run_sweep(
         retries=retries,
         fail_fast=fail_fast,
         should_stop=should_stop,
+        look_again=sweep.look_again,
     )
     entries = driver.run()
     if driver.trouble:
@@ -236,7 +249,7 @@ def leave_to_cluster(sweep: Sweep, command: str) -> tuple[int, int]:
     how many it had no room for."""
     executor = sweep.queue()
     record(sweep, command)
-    Driver(sweep.runs, executor, SweepWatcher()).begin()
+    Driver(sweep.runs, executor, SweepWatcher(), look_again=sweep.look_again).begin()
     return executor.busy(), len(executor.waiting)
 
 

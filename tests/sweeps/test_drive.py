@@ -7,6 +7,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -243,7 +244,7 @@ def test_a_worker_that_found_the_disk_full_stops_the_others(runs: list[PlannedRu
     driver = Driver(runs, executor, SweepWatcher(), retries=3, sleep=lambda seconds: None)
     assert states(driver.run()) == ["failed", "waiting"]
     assert executor.started == 1
-    assert "No space left on device" in driver.trouble
+    assert driver.trouble == "cannot write to x: No space left on device"
 
 
 def test_a_terminal_that_is_gone_ends_no_run(runs: list[PlannedRun]) -> None:
@@ -291,3 +292,21 @@ def test_a_terminal_that_cannot_redraw_gets_lines() -> None:
     assert isinstance(watcher(dumb), SweepLog)
     assert isinstance(watcher(able), SweepTable)
     assert isinstance(watcher(Console(file=io.StringIO())), SweepLog)
+
+
+def test_a_run_that_another_sweep_started_meanwhile_is_awaited_there(
+    runs: list[PlannedRun], tmp_path: Path
+) -> None:
+    theirs = plan_runs(PAPER, {"model.ln_type": "pre"}, [2], tmp_path / "theirs")[0]
+
+    def look_again(planned: PlannedRun) -> PlannedRun:
+        if planned.config.train.seed != 2:
+            return planned
+        theirs.create()
+        write_summary(theirs.run.path, "finished")
+        return replace(planned, taken_from=theirs.run)
+
+    executor = OneByOne(FINISHED)
+    assert states(driven(runs, executor, look_again=look_again)) == ["finished"] * 2
+    assert executor.started == 1
+    assert runs[1].run.path.is_symlink()

@@ -12,7 +12,7 @@ from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import RunDir, create_run, find_runs
 from grok_cli.runs.launch import train_run
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
-from grok_cli.sweeps.reuse import TrainedRuns, link_run, runs_beside, runs_named
+from grok_cli.sweeps.reuse import TrainedRuns, link_run, runs_beside, runs_named, same_run_in
 from grok_cli.sweeps.spec import Spec
 from tests.conftest import SMALL_FLAGS, small_config
 
@@ -57,14 +57,25 @@ def test_what_was_measured_makes_no_other_run(tmp_path: Path) -> None:
     assert mine.taken_from is not None
 
 
-def test_a_run_that_was_not_begun_is_not_taken(tmp_path: Path) -> None:
+def test_a_run_that_is_not_done_goes_on_where_it_is(tmp_path: Path) -> None:
     off, pre = planned(tmp_path / "first")
-    off.create()
+    off.create()  # its sweep is just starting it
     done(pre, "interrupted", 400)
     new, begun = take_over(planned(tmp_path / "second"), beside(tmp_path / "second"))
-    assert new.taken_from is None
+    assert new.taken_from is not None
     assert begun.taken_from is not None
-    assert begun.summary()["step"] == 400
+    assert (new.summary()["status"], begun.summary()["step"]) == ("new", 400)
+
+
+def test_a_run_that_another_sweep_starts_meanwhile_is_found(tmp_path: Path) -> None:
+    mine, _ = planned(tmp_path / "second")
+    mine.run.path.parent.mkdir()
+    digest = mine.config.digest()
+    assert same_run_in(tmp_path, mine.run.path, digest) is None
+    done(planned(tmp_path / "first")[0], "interrupted", 10)
+    found = same_run_in(tmp_path, mine.run.path, digest)
+    assert found is not None
+    assert found.path == tmp_path / "first" / mine.name
 
 
 def test_the_run_nearest_to_its_end_is_taken(tmp_path: Path) -> None:
