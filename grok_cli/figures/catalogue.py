@@ -177,7 +177,7 @@ def _generalisation(results: Results, options: Options) -> Chart:
     ]
     return Chart(
         name="generalisation",
-        about="step of generalisation",
+        about=" by ".join(filter(None, ("step of generalisation", legend.title))),
         note="first evaluation with test accuracy ≥ 0.995: bar mean, points seeds",
         x=Axis(
             "step of generalisation (test accuracy ≥ 0.995)",

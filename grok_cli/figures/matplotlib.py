@@ -24,6 +24,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 SOLID, DASHED, DOTTED = "-", (0, (4, 2)), (0, (1, 1.5))
 MIDDLE = "#8a8d94"  # for what is of no group, on light and dark ground
 NAME = 24  # letters a line, of a group's name
+ROOM = 2  # lines of a legend above the axes for which there is room
 LEGEND = 24  # entries of a legend; more are left out and counted
 
 
@@ -184,7 +185,7 @@ def _scale(axes: "Axes", chart: Chart) -> None:
     ):
         if described.log and described.steps:
             _plain_ticks(axis, limits[1] / max(limits[0], 1))
-    axes.set(xlabel=chart.x.label, ylabel=chart.legend.title if chart.y.rows else chart.y.label)
+    axes.set(xlabel=chart.x.label, ylabel=chart.y.label)
     if chart.lines:
         axes.margins(x=0.01)
 
@@ -219,11 +220,18 @@ def _legend(figure: "Figure", chart: Chart, style: str) -> None:
         handles.append(_stroke(chart.reference, SOLID if chart.y.rows else DOTTED))
     if not handles:
         return
+    title = chart.legend.title if keys else ""
     if style == "paper" or chart.y.rows:
         columns = 2 if len(handles) > 2 else len(handles)
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+        lines = sum(h.get_label().count("\n") + 1 for h in handles[:: columns or 1])
+        if lines > ROOM:  # the axes keep their height
+            width, height = figure.get_size_inches()
+            more = (lines - ROOM) * 1.5 * matplotlib.rcParams["font.size"] / 72
+            figure.set_size_inches(width, height + more)
+        figure.legend(
+            handles=handles, title=title, loc="outside upper left", ncols=columns, alignment="left"
+        )
         return
-    title = chart.legend.title if keys else ""
     figure.legend(handles=handles, title=title, loc="outside right upper", alignment="left")
 
 

@@ -37,7 +37,7 @@ class Box:
     def __init__(self, chart: Chart) -> None:
         self.rows = bool(chart.y.rows)
         self.left = RIGHT if self.rows else LEFT
-        self.height = TOP + BOTTOM + ROW * len(chart.y.rows) if self.rows else HEIGHT
+        self.height = TOP + BOTTOM + ROW * len(chart.y.rows) + BAR / 2 if self.rows else HEIGHT
         self.bottom = self.height - BOTTOM
         self.x_scale = axis_scale(chart.x, chart.x_values())
         self.y_scale = axis_scale(chart.y, chart.y_values())
