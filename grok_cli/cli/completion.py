@@ -69,6 +69,13 @@ def studies(incomplete: str) -> list[str]:
     return _beginning(sorted(file.stem for file in files), incomplete) + yaml_files(incomplete)
 
 
+def figures(incomplete: str) -> list[str]:
+    """Figures by name."""
+    from grok_cli.figures.catalogue import CATALOGUE
+
+    return _beginning(CATALOGUE, incomplete)
+
+
 def yaml_files(incomplete: str) -> list[str]:
     """YAML files, and the directories on the way to them."""
     return [

@@ -9,6 +9,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from grok_cli.cli import completion
+from grok_cli.cli.options import listed
+from grok_cli.cli.selection import (
+    Everything,
+    GroupBy,
+    Where,
+    end,
+    refuse_empty,
+    say_problems,
+)
 from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +45,10 @@ weight-norm, fourier, spec, progress, ... or any metric, e.g. test/loss."""
 
 
 def plot(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help=WHAT)],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help=WHAT, autocompletion=completion.figures),
+    ],
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -78,23 +91,9 @@ def plot(
             help=escape("Above the figure; may be empty. [default: what it shows, of which runs]")
         ),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Only runs with this setting or status, e.g. ln_type=pre,off (repeatable).",
-        ),
-    ] = None,
-    group_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY",
-            help=escape("Settings that name a group. [default: all that vary, but not seeds]"),
-        ),
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Also runs that are not finished, or diverged.")
-    ] = False,
+    where: Where = None,
+    group_by: GroupBy = None,
+    everything: Everything = False,
 ) -> None:
     """Draw what was measured, mean over seeds and a band from lowest to highest.
 
@@ -124,7 +123,7 @@ def plot(
         from grok_cli.figures.matplotlib import check_ending
 
         check_ending(file)
-    results = _read(paths, where or [], _listed(group_by), everything)
+    results = _read(paths, where or [], listed(group_by), everything)
     source = ", ".join(map(str, paths))
     chart = make_chart(what, results, Options(_is_log(x), _is_log(y), each_seed, title, source))
     if terminal:
@@ -137,8 +136,7 @@ def plot(
 
         save(draw(chart, look), file, look)
         typer.echo(file)
-    if results.problems:
-        raise typer.Exit(1)
+    end(results.problems)
 
 
 def _read(paths: list[Path], where: list[str], group_by: list[str], everything: bool) -> "Results":
@@ -162,20 +160,11 @@ def _read(paths: list[Path], where: list[str], group_by: list[str], everything: 
     results = Results.from_disk(
         paths, keys or None, include="all" if everything else "finished", where=where
     )
-    for problem in results.problems:
-        typer.echo(f"left out: {problem}", err=True)
-    results = results.measured
-    if not results.groups:
-        fitting = f" with {' and '.join(where)}" if where else ""
-        raise UsageError(
-            f"{', '.join(map(str, paths))}: no finished run{fitting} there; --all takes the others"
-        )
-    return results
-
-
-def _listed(texts: list[str] | None) -> list[str]:
-    """The entries of an option that may be repeated, and be a list with commas."""
-    return [entry.strip() for text in texts or () for entry in text.split(",") if entry.strip()]
+    say_problems(results.problems)
+    refuse_empty(results, where)
+    if not results.measured.groups:
+        raise UsageError(f"{', '.join(map(str, paths))}: nothing was measured in the runs there")
+    return results.measured
 
 
 def _refuse_ignored(without: Mapping[str, Sequence[str]], typed: Mapping[str, object]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from grok_cli.errors import GrokError, UsageError, cause
 from grok_cli.figures.chart import Array, Band, Bar, Chart, Key, Line
 from grok_cli.figures.style import SETTINGS
-from grok_cli.runs.files import write_bytes
+from grok_cli.runs.files import write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +87,7 @@ def save(figure: "Figure", path: Path, style: str = "screen") -> None:
     with matplotlib.rc_context({**SETTINGS[style], "svg.hashsalt": "grok"}):
         figure.savefig(content, format=kind[1:], metadata=metadata)
     try:
-        write_bytes(path, content.getvalue())
+        write_output(path, content.getvalue())
     except OSError as error:
         raise GrokError(f"cannot write {path}: {cause(error)}") from None
 
@@ -168,7 +168,7 @@ def _scale(axes: "Axes", chart: Chart) -> None:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
     if chart.x.log:
-        axes.set_xscale("log")
+        axes.set_xscale("log", nonpositive="mask")
     if chart.y.log:
         axes.set_yscale("log")
     if chart.diagonal and chart.x.low is not None and chart.x.high is not None:
@@ -191,7 +191,12 @@ def _scale(axes: "Axes", chart: Chart) -> None:
 
 
 def _row_names(chart: Chart) -> list[str]:
-    return [fill(name, NAME, max_lines=3, placeholder=" …") for name in chart.y.rows]
+    return [_wrapped(name) for name in chart.y.rows]
+
+
+def _wrapped(name: str) -> str:
+    """A group's name in lines."""
+    return fill(name, NAME, max_lines=3, placeholder=" …", break_on_hyphens=False)
 
 
 def _plain_ticks(axis: Any, ratio: float) -> None:
@@ -238,7 +243,7 @@ def _legend(figure: "Figure", chart: Chart, style: str) -> None:
 def _handle(key: Key, stroke: Any) -> Any:
     from matplotlib.lines import Line2D
 
-    name = fill(key.name, NAME, max_lines=3, placeholder=" …")
+    name = _wrapped(key.name)
     colour = key.look.colour
     return Line2D([], [], color=colour, marker=key.look.marker, linestyle=stroke, label=name)
 

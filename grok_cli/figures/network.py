@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from grok_cli.diagnostics.measures.fourier import wave_norms
@@ -94,6 +95,8 @@ def _image(
     limits: tuple[float, float],
 ) -> Any:
     axes.grid(visible=False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5, integer=True))
     return axes.imshow(
         values.numpy(), cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest"
     )

@@ -1,7 +1,9 @@
 """`grok plot`: what it reads, which files it leaves, what it refuses."""
 
+import os
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,20 @@ def test_figure_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Pat
     assert [file.name for file in tmp_path.iterdir()] == ["e.png"]
 
 
+def test_figure_through_a_link_or_a_pipe_leaves_what_is_there(tmp_path: Path) -> None:
+    canvas = draw(lines_chart("entropy", [("run", [1, 2], [1.0, 0.5])]))
+    link, pipe, target = tmp_path / "link.svg", tmp_path / "pipe.svg", tmp_path / "target.svg"
+    link.symlink_to(target)
+    save(canvas, link)
+    assert link.is_symlink()
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        save(canvas, pipe)
+        assert read.result() == target.read_bytes()
+    assert pipe.is_fifo()
+
+
 def test_every_figure_name_works_on_the_command_line_help() -> None:
     from grok_cli.cli.plot import WHAT
 
@@ -139,7 +155,7 @@ def test_where_chooses_runs_and_group_by_takes_lists(
     assert "peri" not in shown
     by = ["--group-by", "model.ln_type,opt.weight_decay", "--group-by", "data.task"]
     assert "off" in invoke("test/loss", "--terminal", *by)
-    with pytest.raises(UsageError, match="no finished run with ln_type=post there"):
+    with pytest.raises(UsageError, match="no run there with ln_type=post"):
         invoke("test/loss", "--terminal", "--where", "ln_type=post")
 
 
