@@ -1,10 +1,12 @@
 """`grok runs`: what is in directories of runs."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape as plain
 
 from grok_cli.cli.completion import run_directories
@@ -18,16 +20,18 @@ STATUS_STYLE = {"finished": "green", "running": "cyan", "diverged": "red", "inte
 FINAL = ("train/loss", "test/loss", "test/accuracy")
 # Of a narrow terminal's columns those of the highest numbers go first.
 STATUS = (
-    Column("status", drop=1, style=lambda status: STATUS_STYLE.get(status, "")),
-    Column("step", number=True, drop=3),
-    Column("memorised_at", "memorised", number=True, drop=6),
-    Column("generalised_at", "generalised", number=True, drop=2),
-    Column("delay", number=True, drop=7),
-    Column("train/loss", "train loss", number=True, drop=9),
-    Column("test/loss", "test loss", number=True, drop=8),
-    Column("test/accuracy", "test acc", number=True, drop=4),
+    Column("status", drop=10, style=lambda status: STATUS_STYLE.get(status, "")),
+    Column("step", number=True, drop=30),
+    Column("memorised_at", "memorised", number=True, drop=600),
+    Column("generalised_at", "generalised", number=True, drop=20),
+    Column("delay", number=True, drop=700),
+    Column("train/loss", "train loss", number=True, drop=900),
+    Column("test/loss", "test loss", number=True, drop=800),
+    Column("test/accuracy", "test acc", number=True, drop=40),
 )
-DROP_SETTING = 5
+DROP_SETTING = 50  # and one more for each setting before it
+NARROW = 60  # columns of a terminal that has no room for the digests in the names of runs
+DIGEST = re.compile(r"-[0-9a-f]{10}$")
 
 
 def runs(
@@ -71,14 +75,15 @@ def runs(
     varying = varying_keys([run.settings for run in found]) if found else []
     if sort is not None:
         found = _sorted(found, sort)
-    columns = [Column("run", is_name=True), *map(_setting_column, varying), *STATUS]
-    rows = [_row(run) for run in found]
+    columns, rows = _columns(varying), [_row(run) for run in found]
+    if csv is not None:
+        write_csv(csv, columns, rows)
     if as_json:
-        if csv is not None:
-            write_csv(csv, columns, rows)
         print_json([_record(run, varying) for run in found])
     else:
-        print_table(columns, rows, csv=csv)
+        console = Console(highlight=False)
+        narrow = console.is_terminal and console.width < NARROW
+        print_table(columns, _without_digests(rows) if narrow else rows, console=console)
     end(results.problems)
 
 
@@ -94,8 +99,20 @@ def _record(run: Run, varying: Sequence[str]) -> dict[str, Any]:
     return {"path": str(run.path), "settings": settings, **run.summary}
 
 
-def _setting_column(key: str) -> Column:
-    return Column(key, last_part(key), drop=DROP_SETTING, text=shown, is_name=True)
+def _columns(varying: Sequence[str]) -> list[Column]:
+    settings = [
+        Column(key, last_part(key), drop=DROP_SETTING + place, text=shown, is_name=True)
+        for place, key in enumerate(varying)
+    ]
+    return [Column("run", is_name=True), *settings, *STATUS]
+
+
+def _without_digests(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with short names of runs, if these still tell the runs apart."""
+    short = [DIGEST.sub("", row["run"]) for row in rows]
+    if len(set(short)) < len(short):
+        return list(rows)
+    return [row | {"run": name} for row, name in zip(rows, short, strict=True)]
 
 
 def _sorted(runs: Sequence[Run], sort: str) -> list[Run]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from grok_cli.cli import output
+from grok_cli.cli import runs as cli_runs
 from tests.typed import type_in
 from tests.written_runs import Rows, make_run
 
@@ -48,7 +48,7 @@ def test_on_a_terminal_columns_go_and_no_row_wraps(
 ) -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=width, color_system=None)
-    monkeypatch.setattr(output, "Console", lambda **options: console)
+    monkeypatch.setattr(cli_runs, "Console", lambda **options: console)
     assert type_in(three, "runs").returncode == 0
     lines = stream.getvalue().splitlines()
     assert all(len(line.rstrip()) <= width for line in lines[:4])
@@ -56,6 +56,7 @@ def test_on_a_terminal_columns_go_and_no_row_wraps(
         *((True, False), (False, True), (False, False))
     ]
     assert ("memorised" in lines[0]) == (width == 140)
+    assert "status" in lines[0]
 
 
 def test_sort_takes_columns_and_settings_and_puts_what_is_absent_last(three: Path) -> None:
