@@ -3,12 +3,16 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grok_cli.errors import UsageError
-from grok_cli.results import Results, disk
-from grok_cli.results.disk import read_series, sound_summary
+from grok_cli.results import Results, series
+from grok_cli.results.disk import sound_summary
+from grok_cli.results.series import Files, Memory, read_series
 from grok_cli.runs.measured import add_measured
 from tests.written_runs import Rows, make_run
 
@@ -53,7 +57,7 @@ def test_runs_of_odd_names_are_read_again_where_memory_is_short(
     for number, name in enumerate(["[ab]", "a", "b"]):
         made = make_run(tmp_path / "made", losses(float(number)), train__seed=number)
         made.rename(tmp_path / name)
-    monkeypatch.setattr(disk, "KEPT_BYTES", 0)
+    monkeypatch.setattr(series, "KEPT_BYTES", 0)
     results = Results.from_disk(tmp_path)
     found = {run.name: run.series("train/loss")["train/loss"][0] for run in results.runs}
     assert found == {"[ab]": 0.0, "a": 1.0, "b": 2.0}
@@ -160,9 +164,9 @@ def test_a_run_found_twice_counts_once_and_equal_names_are_told_apart(tmp_path: 
 def test_the_first_file_counts_where_two_hold_a_metric(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("step,rank\n1,5.0\n2,\n")
     (tmp_path / "b.csv").write_text("step,rank,extra\n0,9.0,1.0\n1,6.0,2.0\n2,7.0,\n")
-    series = read_series([tmp_path / "a.csv", tmp_path / "b.csv"])
-    assert series["rank"].rows() == [(0, 9.0), (1, 5.0), (2, 7.0)]
-    assert series["extra"].rows() == [(0, 1.0), (1, 2.0)]
+    found = read_series([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert found["rank"].rows() == [(0, 9.0), (1, 5.0), (2, 7.0)]
+    assert found["extra"].rows() == [(0, 1.0), (1, 2.0)]
 
 
 def test_a_last_line_that_is_being_written_is_not_read(tmp_path: Path) -> None:
@@ -170,12 +174,30 @@ def test_a_last_line_that_is_being_written_is_not_read(tmp_path: Path) -> None:
     assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0)]
 
 
-def test_equal_steps_are_kept_once(tmp_path: Path) -> None:
-    for seed in (1, 2):
-        make_run(tmp_path, ROWS, train__seed=seed)
-    first, second = Results.from_disk(tmp_path).runs
-    assert first.series("train/loss")["step"].to_list() == [1, 2]
-    assert second.series("test/accuracy").rows() == [(2, 0.5)]
+def test_rows_out_of_order_are_put_in_order(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("step,rank\n3,1.0\n1,5.0\n1,6.0\n2,7.0\n")
+    assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0), (2, 7.0), (3, 1.0)]
+
+
+@given(st.lists(st.floats() | st.floats(width=32), min_size=1, max_size=20))
+def test_what_is_kept_is_what_was_read(tmp_path_factory: Any, values: list[float]) -> None:
+    file = tmp_path_factory.getbasetemp() / "kept.csv"
+    file.write_text("step,x\n" + "".join(f"{i},{v!r}\n" for i, v in enumerate(values)))
+    read = read_series([file])["x"]
+    assert Memory().read([file]).series("x").equals(read)
+    assert Memory(0).read([file]).series("x").equals(read)
+    assert list(map(repr, read["x"])) == list(map(repr, values))
+
+
+def test_memory_holds_as_much_as_there_is_room_for(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("step,x\n1,0.5\n2,0.1\n")  # 0.1 needs 64 bits
+    memory = Memory(limit=32)
+    assert memory.read([tmp_path / "a.csv"]).metrics() == ["x"]
+    assert memory.left == 16
+    (tmp_path / "b.csv").write_text("step,x\n1,0.5\n2,0.25\n")
+    memory.read([tmp_path / "b.csv"])
+    assert memory.left == 8
+    assert isinstance(memory.read([tmp_path / "a.csv"]), Files)
 
 
 def test_columns_of_old_runs_are_read_by_their_present_names(tmp_path: Path) -> None:

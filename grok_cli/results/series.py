@@ -1,0 +1,154 @@
+"""The metrics in the CSV files of runs: each file read once, and kept while there is room."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grok_cli.diagnostics.columns import present_column
+from grok_cli.errors import GrokError, cause
+from grok_cli.results.run import STEP, Source
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+KEPT_BYTES = 96 * 2**20  # of metrics in memory; what goes beyond is read again when needed
+
+
+class Memory:
+    """Metrics of runs as long as there is room for them.
+
+    Steps, which most runs have in common, are kept once; values that are numbers of 32 bits
+    (norms are) as such.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.left = KEPT_BYTES if limit is None else limit
+        self._steps: dict[bytes, Array] = {}
+
+    def read(self, files: Sequence[Path]) -> Source:
+        """The metrics in files, read now and thereby checked.
+
+        Raises:
+            GrokError: a file is damaged.
+        """
+        read = read_series(files)
+        values = {metric: _narrow(table[metric].to_numpy()) for metric, table in read.items()}
+        size = sum(array.nbytes for array in values.values())
+        if size > self.left:
+            return Files(files, list(read))
+        self.left -= size
+        return Kept({m: (self._shared(table[STEP]), values[m]) for m, table in read.items()})
+
+    def _shared(self, steps: "pl.Series") -> "Array":
+        array = steps.to_numpy()
+        digest = blake2b(array.tobytes(), digest_size=16).digest()
+        return self._steps.setdefault(digest, array.copy())
+
+
+def _narrow(values: "Array") -> "Array":
+    """A copy of the values, in 32 bits if none is changed by that."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return narrow if np.array_equal(narrow, values, equal_nan=True) else values.copy()
+
+
+class Kept:
+    """Metrics in memory: from each name its steps and values."""
+
+    def __init__(self, series: "dict[str, tuple[Array, Array]]") -> None:
+        self._series = series
+
+    def metrics(self) -> list[str]:
+        return list(self._series)
+
+    def series(self, metric: str) -> "pl.DataFrame":
+        import polars as pl
+
+        steps, values = self._series[metric]
+        return pl.DataFrame({STEP: steps, metric: values.astype("float64", copy=False)})
+
+
+class Files:
+    """Metrics in files that are read whenever they are asked for."""
+
+    def __init__(self, files: Sequence[Path], metrics: list[str]) -> None:
+        self._files, self._metrics = files, metrics
+
+    def metrics(self) -> list[str]:
+        return self._metrics
+
+    def series(self, metric: str) -> "pl.DataFrame":
+        return read_series(self._files, [metric])[metric]
+
+
+def read_series(
+    files: Sequence[Path], metrics: Sequence[str] | None = None
+) -> "dict[str, pl.DataFrame]":
+    """The series of each metric in CSV files with a column "step" and a column a metric.
+
+    Where two files hold the same metric at the same step, the first one counts.
+
+    Args:
+        metrics: those wanted; None: all.
+
+    Raises:
+        GrokError: a file is damaged; the message names it.
+    """
+    import polars as pl
+
+    found: dict[str, list[pl.DataFrame]] = {}
+    for file in files:
+        table = _read(file, metrics)
+        if not _in_order(table[STEP]):
+            table = table.drop_nulls(STEP).unique(STEP, keep="first", maintain_order=True)
+            table = table.sort(STEP)
+        for name in table.columns:
+            if name != STEP:
+                rows = table.select(STEP, name)
+                gaps = rows[name].null_count()
+                found.setdefault(name, []).append(rows.drop_nulls() if gaps else rows)
+    return {
+        name: tables[0]
+        if len(tables) == 1
+        else pl.concat(tables).unique(STEP, keep="first", maintain_order=True).sort(STEP)
+        for name, tables in found.items()
+    }
+
+
+def _in_order(steps: "pl.Series") -> bool:
+    """Whether each step is there and larger than the one before."""
+    numbers = steps.to_numpy()
+    return not steps.null_count() and bool((numbers[1:] > numbers[:-1]).all())
+
+
+def _read(file: Path, metrics: Sequence[str] | None) -> "pl.DataFrame":
+    """The rows that were written whole.
+
+    The bytes are read here: a path would be taken for a pattern where it holds brackets.
+    """
+    import polars as pl
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise GrokError(f"{file}: cannot be read: {cause(error)}") from None
+    head = content[: content.find(b"\n") + 1]
+    names = head.decode(errors="replace").rstrip("\r\n").split(",")
+    if STEP not in names or len(set(names)) < len(names):
+        raise GrokError(f"{file} is damaged: expected columns {STEP} and a metric each, by name")
+    schema: dict[str, Any] = {name: pl.Int64 if name == STEP else pl.Float64 for name in names}
+    present = {name: present_column(name) for name in names}
+    wanted = [name for name in names if metrics is None or present[name] in [STEP, *metrics]]
+    try:
+        table = pl.read_csv(content[: content.rfind(b"\n") + 1], schema=schema, columns=wanted)
+        return table.rename({name: present[name] for name in wanted})
+    except pl.exceptions.PolarsError as error:
+        raise GrokError(
+            f"{file} is damaged: {str(error).splitlines()[0]}; expected a number a cell, by step"
+        ) from None
