@@ -8,10 +8,7 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from grok_cli.core.phases import GENERALISED
 from grok_cli.errors import UsageError
@@ -19,7 +16,11 @@ from grok_cli.results.group import Group
 from grok_cli.results.run import STEP, Run
 from grok_cli.results.table import Results
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
 PHASES = ("memorised_at", "generalised_at", "sustained_at", "delay", "collapsed_at")
 ACCURACY = "test/accuracy"
 RANK = "alpha_req/effective_rank_test"
@@ -166,6 +167,8 @@ def generalised_groups(results: Results) -> list[Generalised]:
 
 
 def _generalised(group: Group) -> Generalised:
+    import numpy as np
+
     curve = group.mean(ACCURACY)
     at = curve[STEP].to_numpy()
     everywhere = (curve["runs"] == len(group.runs)).fill_null(True).to_numpy()
@@ -186,24 +189,26 @@ def reached(run: Run, metric: str, threshold: float) -> int | None:
     return first_at_least(series[STEP].to_numpy(), series[metric].to_numpy(), threshold)
 
 
-def first_at_least(steps: NDArray[Any], values: Array, threshold: float) -> int | None:
+def first_at_least(steps: "Array", values: "Array", threshold: float) -> int | None:
     """First step whose value is at least `threshold`; nan is not."""
-    above = np.flatnonzero(values >= threshold)
+    above = (values >= threshold).nonzero()[0]
     return int(steps[above[0]]) if len(above) else None
 
 
-def first_at_most(steps: NDArray[Any], values: Array, threshold: float) -> int | None:
+def first_at_most(steps: "Array", values: "Array", threshold: float) -> int | None:
     """First step whose value is at most `threshold`; nan is not."""
     return first_at_least(steps, -values, -threshold)
 
 
-def compression_step(steps: NDArray[Any], rank: Array) -> int | None:
+def compression_step(steps: "Array", rank: "Array") -> int | None:
     """The compression epoch of a run, by our own definition.
 
     The first step, after the effective rank of Z on the test rows has been largest, at which it
     has fallen at least half-way from that maximum to its last value. None if it never falls by a
     tenth of the maximum. Its resolution is that of the diagnostic's steps.
     """
+    import numpy as np
+
     known = ~np.isnan(rank)
     steps, rank = steps[known], rank[known]
     if not len(rank):
