@@ -14,7 +14,6 @@ FLOORS = [  # from the ground up
     "diagnostics",
     "runs",
     "results",
-    "exports",  # moves into results
     "figures",
     "executors",
     "bench",

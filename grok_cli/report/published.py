@@ -12,7 +12,7 @@ import numpy as np
 
 from grok_cli.core.config import Config
 from grok_cli.report.replay import Curves
-from grok_cli.runs.groups import SEEDS
+from grok_cli.results.group import SEEDS
 from grok_cli.runs.settings import flat_settings, read_yaml
 
 FILE = Path(__file__).with_name("published.yaml")
