@@ -54,7 +54,7 @@ class LocalExecutor:
         self._processes: dict[Job, Popen | WarmWorker] = {}
         self._server: Server | None = None
         self._may_fork = sys.platform == "linux" and threads == 1
-        self._stopping = False
+        self._stopping = self._had_any = False
 
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
         return []  # workers stop with the process that started them
@@ -73,7 +73,7 @@ class LocalExecutor:
                 del self._processes[job]
                 changes += self._ended(job, process)
         while self._waiting and len(self._processes) < self.workers:
-            several = len(self._waiting) + len(self._processes) > 1
+            several = self._had_any or len(self._waiting) + len(self._processes) > 1
             changes.append(self._start(self._waiting.popleft(), several))
         return changes
 
@@ -98,6 +98,7 @@ class LocalExecutor:
     def _start(self, job: Job, several: bool) -> Change:
         try:
             self._processes[job] = self._worker(job, several)
+            self._had_any = True
         except OSError as error:
             return Change(job, "ended", None, f"cannot start a worker: {error}")
         return Change(job, "started")

@@ -203,3 +203,18 @@ def test_killed_sweep_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     for run in pids:
         rows = run.metrics_file.read_text().splitlines()
         assert [row.partition(",")[0] for row in rows[1:]] == [str(n + 1) for n in range(400)]
+
+
+def test_runs_that_come_one_by_one_are_forked_from_the_second_on(
+    make: Callable[..., LocalExecutor], tmp_path: Path
+) -> None:
+    first, second = make_jobs(tmp_path, 2)
+    executor = make(workers=1)
+    for job in (first, second):
+        executor.submit([job])
+        assert executor.room() == 0
+        (change,) = executor.poll()
+        assert change.state == "started"
+        assert bool(executor._server) == (job is second)
+        followed(executor, [job])
+        assert executor.room() == 1

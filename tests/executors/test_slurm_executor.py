@@ -3,6 +3,7 @@ in test_slurm.py."""
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,9 @@ import pytest
 pytest.importorskip("submitit", reason="needs the extra [slurm]")
 
 from grok_cli.executors.base import Change, Job
-from grok_cli.executors.slurm import executor as module
 from grok_cli.executors.slurm import queue
 from grok_cli.executors.slurm.batch import Batch, Ending
-from grok_cli.executors.slurm.executor import SlurmExecutor
+from grok_cli.executors.slurm.executor import Outside, SlurmExecutor
 from grok_cli.executors.slurm.options import SlurmOptions
 from grok_cli.executors.slurm.queue import NoAnswerError, Queue, SlurmError, Task
 from grok_cli.executors.slurm.submit import NoRoomError
@@ -32,7 +32,7 @@ class ScriptedSlurm:
         answers: whether it can be asked.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.states: dict[tuple[str, int], str] = {}
         self.batches: list[Batch] = []
         self.room, self.answers = 1000, True
@@ -40,11 +40,7 @@ class ScriptedSlurm:
         self.sizes: list[int] = []
         self.clock = 1000.0
         self.signals: list[tuple[list[str], str | None]] = []
-        monkeypatch.setattr(Queue, "read", self.read)
-        monkeypatch.setattr(module, "submit_batch", self.submit)
-        monkeypatch.setattr(module, "cancel", self.cancel)
-        monkeypatch.setattr(module, "largest_array", lambda: 4)
-        monkeypatch.setattr(module.time, "monotonic", self.now)
+        self.outside = Outside(self.read, self.submit, self.cancel, lambda: 4, self.now)
 
     def now(self) -> float:
         self.clock += 0.001
@@ -80,8 +76,8 @@ class ScriptedSlurm:
 
 
 @pytest.fixture
-def slurm(monkeypatch: pytest.MonkeyPatch) -> ScriptedSlurm:
-    return ScriptedSlurm(monkeypatch)
+def slurm() -> ScriptedSlurm:
+    return ScriptedSlurm()
 
 
 def make_jobs(directory: Path, count: int) -> list[Job]:
@@ -102,7 +98,7 @@ def told(changes: Sequence[Change]) -> list[tuple[str, int | None]]:
 
 
 def test_arrays_are_no_larger_than_allowed(slurm: ScriptedSlurm, tmp_path: Path) -> None:
-    executor = SlurmExecutor(SlurmOptions(runs_per_job=2), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(runs_per_job=2), tmp_path, slurm.outside)
     executor.submit(make_jobs(tmp_path, 11))
     assert slurm.sizes == [4, 2]
     assert [len(names) for batch in slurm.batches for names in batch.tasks] == [2] * 5 + [1]
@@ -110,7 +106,7 @@ def test_arrays_are_no_larger_than_allowed(slurm: ScriptedSlurm, tmp_path: Path)
 
 def test_what_the_queue_does_not_take_waits_for_room(slurm: ScriptedSlurm, tmp_path: Path) -> None:
     slurm.room = 3
-    executor = SlurmExecutor(SlurmOptions(), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     executor.submit(make_jobs(tmp_path, 7))
     assert (slurm.sizes, executor.busy(), len(executor.waiting)) == ([2, 1], 3, 4)
     slurm.room = 100
@@ -121,7 +117,7 @@ def test_what_the_queue_does_not_take_waits_for_room(slurm: ScriptedSlurm, tmp_p
 
 
 def test_a_run_is_told_from_start_to_end(slurm: ScriptedSlurm, tmp_path: Path) -> None:
-    executor = SlurmExecutor(SlurmOptions(), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     executor.submit(make_jobs(tmp_path, 1))
     assert polled(executor, slurm) == []
     slurm.set("RUNNING")
@@ -134,7 +130,7 @@ def test_a_run_is_told_from_start_to_end(slurm: ScriptedSlurm, tmp_path: Path) -
 
 
 def test_a_requeued_run_is_not_ended(slurm: ScriptedSlurm, tmp_path: Path) -> None:
-    executor = SlurmExecutor(SlurmOptions(), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     executor.submit(make_jobs(tmp_path, 1))
     batch = slurm.batches[0]
     slurm.set("RUNNING")
@@ -171,7 +167,7 @@ def test_a_requeued_run_is_not_ended(slurm: ScriptedSlurm, tmp_path: Path) -> No
 def test_end_without_a_record(
     state: str, changes: list[Any], slurm: ScriptedSlurm, tmp_path: Path
 ) -> None:
-    executor = SlurmExecutor(SlurmOptions(), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     executor.submit(make_jobs(tmp_path, 1))
     slurm.set("RUNNING")
     slurm.batches[0].record_start("run0", 0)
@@ -187,9 +183,9 @@ def test_another_driver_attaches_instead_of_submitting(
     slurm: ScriptedSlurm, tmp_path: Path
 ) -> None:
     jobs = make_jobs(tmp_path, 3)
-    SlurmExecutor(SlurmOptions(), tmp_path).submit(jobs[:2])
+    SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside).submit(jobs[:2])
     slurm.batches[0].record_end("run1", Ending(1))
-    other = SlurmExecutor(SlurmOptions(), tmp_path)
+    other = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     assert other.attach(jobs) == [jobs[0]]
     other.submit(jobs[1:])
     assert [batch.tasks for batch in slurm.batches] == [
@@ -202,7 +198,7 @@ def test_jobs_that_another_driver_queued_meanwhile_are_not_queued_again(
     slurm: ScriptedSlurm, tmp_path: Path
 ) -> None:
     jobs = make_jobs(tmp_path, 2)
-    first, second = (SlurmExecutor(SlurmOptions(), tmp_path) for _ in range(2))
+    first, second = (SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside) for _ in range(2))
     assert second.attach(jobs) == []
     (tmp_path / ".slurm").mkdir()
     with Claim(tmp_path / ".slurm"):  # the other is submitting
@@ -216,7 +212,7 @@ def test_jobs_that_another_driver_queued_meanwhile_are_not_queued_again(
 def test_stop_cancels_what_waits_and_has_the_rest_save(
     slurm: ScriptedSlurm, tmp_path: Path
 ) -> None:
-    executor = SlurmExecutor(SlurmOptions(), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     executor.submit(make_jobs(tmp_path, 2))
     slurm.set("RUNNING", index=0)
     executor.stop()
@@ -230,7 +226,7 @@ def test_stop_cancels_what_waits_and_has_the_rest_save(
 
 
 def test_silence_of_slurm_changes_nothing(slurm: ScriptedSlurm, tmp_path: Path) -> None:
-    executor = SlurmExecutor(SlurmOptions(), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     executor.submit(make_jobs(tmp_path, 1))
     slurm.answers = False
     assert polled(executor, slurm) == []
@@ -241,7 +237,7 @@ def test_refusal_is_an_error_at_first_and_a_failure_of_its_runs_later(
     slurm: ScriptedSlurm, tmp_path: Path
 ) -> None:
     jobs = make_jobs(tmp_path, 2)
-    executor = SlurmExecutor(SlurmOptions(), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     slurm.refusal = SlurmError("Slurm refuses the jobs: no such partition")
     with pytest.raises(SlurmError):
         executor.submit(jobs)
@@ -259,7 +255,7 @@ def test_refusal_is_an_error_at_first_and_a_failure_of_its_runs_later(
 
 def test_batches_of_finished_runs_are_deleted(slurm: ScriptedSlurm, tmp_path: Path) -> None:
     jobs = make_jobs(tmp_path, 1)
-    executor = SlurmExecutor(SlurmOptions(), tmp_path)
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
     executor.submit(jobs)
     executor.close()
     assert len(list(Batch.all(tmp_path / ".slurm"))) == 1
@@ -271,17 +267,16 @@ def test_batches_of_finished_runs_are_deleted(slurm: ScriptedSlurm, tmp_path: Pa
 
 
 def test_driver_that_dies_behind_sbatch_leaves_jobs_that_the_next_one_finds(
-    slurm: ScriptedSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slurm: ScriptedSlurm, tmp_path: Path
 ) -> None:
     def die(*arguments: Any) -> None:
         slurm.submit(*arguments)
         raise KeyboardInterrupt
 
     jobs = make_jobs(tmp_path, 2)
-    monkeypatch.setattr(module, "submit_batch", die)
     with pytest.raises(KeyboardInterrupt):
-        SlurmExecutor(SlurmOptions(), tmp_path).submit(jobs)
-    assert SlurmExecutor(SlurmOptions(), tmp_path).attach(jobs) == jobs
+        SlurmExecutor(SlurmOptions(), tmp_path, replace(slurm.outside, submit=die)).submit(jobs)
+    assert SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside).attach(jobs) == jobs
 
 
 def test_sbatch_does_not_inherit_the_job_that_a_driver_runs_in(
@@ -303,5 +298,5 @@ def test_no_slurm_here_is_one_message(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_find_runs_does_not_see_the_bookkeeping(slurm: ScriptedSlurm, tmp_path: Path) -> None:
     jobs = make_jobs(tmp_path, 2)
-    SlurmExecutor(SlurmOptions(), tmp_path).submit(jobs)
+    SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside).submit(jobs)
     assert [run.path for run in find_runs(tmp_path)] == [job.run.path for job in jobs]

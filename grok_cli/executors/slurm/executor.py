@@ -7,7 +7,7 @@ one sweep do not queue it twice; should they, the claims of the runs let only on
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,17 @@ class Place:
         return queue.task(self.batch.job_name, self.index)
 
 
+@dataclass(frozen=True)
+class Outside:
+    """Slurm's commands and the clock."""
+
+    read: Callable[[], Queue] = Queue.read
+    submit: Callable[[Batch, Sequence[Sequence[Job]], SlurmOptions], None] = submit_batch
+    cancel: Callable[..., None] = cancel
+    largest_array: Callable[[], int] = largest_array
+    now: Callable[[], float] = time.monotonic
+
+
 class SlurmExecutor:
     """Queues jobs, follows them, and has those of a stopped sweep save and leave the queue.
 
@@ -69,19 +80,22 @@ class SlurmExecutor:
             does not answer later on is asked again.
     """
 
-    def __init__(self, options: SlurmOptions, directory: Path) -> None:
+    def __init__(
+        self, options: SlurmOptions, directory: Path, outside: Outside | None = None
+    ) -> None:
         self.options, self.directory = options, directory
+        self._outside = outside or Outside()
         self.root = directory.absolute() / ".slurm"
         self.waiting: list[Job] = []
         self._places: dict[Path, Place] = {}
-        self._queue = Queue.read()
+        self._queue = self._outside.read()
         self._queue_pause = QUEUE_SECONDS[0]
         self._largest = self._size = 0  # tasks of an array: what is allowed, and what was taken
         self._polled = self._not_before = self._next_look = 0.0
         self._stopped_at: float | None = None
 
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
-        self._queue = Queue.read()
+        self._queue = self._outside.read()
         return self._attach(jobs)
 
     def room(self) -> int | None:
@@ -97,7 +111,7 @@ class SlurmExecutor:
                 raise
 
     def poll(self) -> list[Change]:
-        if time.monotonic() - self._polled < POLL_SECONDS:
+        if self._outside.now() - self._polled < POLL_SECONDS:
             return []
         self._look_at_queue()
         batches = {place.batch.folder: place.batch for place in self._places.values()}
@@ -109,15 +123,15 @@ class SlurmExecutor:
         ]
         if changes:
             self._queue_pause = QUEUE_SECONDS[0]
-            self._next_look = min(self._next_look, time.monotonic() + self._queue_pause)
+            self._next_look = min(self._next_look, self._outside.now() + self._queue_pause)
         if self._stopped_at is None:
             changes += self._fill_or_give_up()
-        self._polled = time.monotonic()
+        self._polled = self._outside.now()
         return changes
 
     def stop(self) -> None:
         self.waiting.clear()
-        self._stopped_at = time.monotonic()
+        self._stopped_at = self._outside.now()
         self._polled = 0.0
         if self._places:
             self._tell_to_stop()
@@ -125,9 +139,11 @@ class SlurmExecutor:
     def kill(self) -> None:
         self.waiting.clear()
         with contextlib.suppress(SlurmError):
-            self._queue = Queue.read()
+            self._queue = self._outside.read()
         tasks = (place.task(self._queue) for place in self._places.values())
-        cancel(sorted({task.id for task in tasks if task is not None and task.live()}))
+        self._outside.cancel(
+            sorted({task.id for task in tasks if task is not None and task.live()})
+        )
 
     def close(self) -> None:
         """Delete the batches of which nothing is left to do or to learn."""
@@ -172,19 +188,19 @@ class SlurmExecutor:
 
     def _fill(self) -> None:
         """Submit what waits, as far as there is room."""
-        if not self.waiting or time.monotonic() < self._not_before:
+        if not self.waiting or self._outside.now() < self._not_before:
             return
         self.root.mkdir(parents=True, exist_ok=True)
-        later = time.monotonic() + LATER_SECONDS
+        later = self._outside.now() + LATER_SECONDS
         try:
-            self._largest = self._largest or largest_array()
+            self._largest = self._largest or self._outside.largest_array()
             with Claim(self.root):
-                self._queue = Queue.read()
+                self._queue = self._outside.read()
                 queued = {job.run.path for job in self._attach(self.waiting)}  # by another driver
                 self.waiting = [job for job in self.waiting if job.run.path not in queued]
                 self._submit_arrays()
         except ClaimedError:  # another driver of this sweep is submitting
-            self._not_before = time.monotonic() + POLL_SECONDS
+            self._not_before = self._outside.now() + POLL_SECONDS
         except (NoRoomError, NoAnswerError):
             self._not_before = later
 
@@ -202,7 +218,7 @@ class SlurmExecutor:
             names = [[job.run.path.name for job in group] for group in groups]
             batch = Batch.create(self.root, self.directory.absolute().name, names)
             try:
-                submit_batch(batch, groups, self.options)
+                self._outside.submit(batch, groups, self.options)
             except NoRoomError:
                 batch.delete()
                 self._size = max(1, len(groups) // 2)
@@ -214,7 +230,7 @@ class SlurmExecutor:
             except SlurmError:
                 batch.delete()
                 raise
-            now = time.monotonic()
+            now = self._outside.now()
             for index, group in enumerate(groups):
                 for job in group:
                     self._places[job.run.path] = Place(job, batch, index, since=now)
@@ -234,13 +250,13 @@ class SlurmExecutor:
         """Read the queue again if it is time; tell jobs again to stop if they are to."""
         if not self._places:
             return
-        if time.monotonic() < self._next_look:
+        if self._outside.now() < self._next_look:
             return
-        self._next_look = time.monotonic() + self._queue_pause
+        self._next_look = self._outside.now() + self._queue_pause
         self._queue_pause = min(self._queue_pause * 1.5, QUEUE_SECONDS[1])
         with contextlib.suppress(NoAnswerError):  # its controller restarts, say
             if self._stopped_at is None:
-                self._queue = Queue.read()
+                self._queue = self._outside.read()
             else:
                 self._queue_pause = QUEUE_SECONDS[0]
                 self._tell_to_stop()
@@ -261,12 +277,12 @@ class SlurmExecutor:
             return self._lost(place, task)
         requeued = Change(job, "requeued", reason="Slurm requeued its job")
         if place.running and fresh and task is not None and task.waits():
-            place.running, place.since = False, time.monotonic()
+            place.running, place.since = False, self._outside.now()
             return [requeued]
         runs_unseen = self._stopped_at is not None and fresh and task and not task.waits()
         if started > place.starts or (runs_unseen and not place.running):
             before = [requeued] if place.running else []
-            place.starts, place.since = max(started, place.starts, 0), time.monotonic()
+            place.starts, place.since = max(started, place.starts, 0), self._outside.now()
             place.running = True
             return [*before, Change(job, "started")]
         return []
@@ -295,13 +311,13 @@ class SlurmExecutor:
         Again and again while stopping, since a signal that comes before a task has begun is lost.
         """
         assert self._stopped_at is not None
-        late = time.monotonic() - self._stopped_at > PATIENCE
-        self._queue = Queue.read()
+        late = self._outside.now() - self._stopped_at > PATIENCE
+        self._queue = self._outside.read()
         tasks = [task for place in self._places.values() if (task := place.task(self._queue))]
         running = {task.id for task in tasks if task.state == "RUNNING" and not late}
-        cancel(sorted({task.id for task in tasks if task.live()} - running))
-        cancel(sorted(running), signal="TERM")
-        self._queue = Queue.read()
+        self._outside.cancel(sorted({task.id for task in tasks if task.live()} - running))
+        self._outside.cancel(sorted(running), signal="TERM")
+        self._queue = self._outside.read()
 
 
 def make(options: SlurmOptions, directory: Path, runs: int, threads: int | None) -> SlurmExecutor:
