@@ -19,7 +19,7 @@ PHASE_STYLE = {
     "memorising": "yellow",
     "plateau": "magenta",
     "generalising": "cyan",
-    "grokked": "bold green",
+    "generalised": "bold green",
     "collapsed": "bold red",
 }
 LOG_SECONDS = 10.0

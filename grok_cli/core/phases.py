@@ -62,9 +62,9 @@ class Phases:
 
     @property
     def now(self) -> str:
-        """The present phase: memorising, plateau, generalising, grokked or collapsed."""
+        """The present phase: memorising, plateau, generalising, generalised or collapsed."""
         if self._test_accuracy >= GENERALISED:
-            return "grokked"
+            return "generalised"
         if self.collapsed is not None and self._test_accuracy < COLLAPSED:
             return "collapsed"
         if self.memorised is None:

@@ -65,6 +65,8 @@ def _describe(place: RunDir, root: Path, problems: list[str]) -> Run:
             f"{place.summary_file} is damaged; what it said is left empty, and the run counts as "
             "interrupted"
         )
+    if summary.get("phase") == "grokked":  # what old runs called it
+        summary = {**summary, "phase": "generalised"}
     sound = sound_summary(summary)
     if odd := [key for key in summary if sound.get(key) != summary[key]]:
         problems.append(

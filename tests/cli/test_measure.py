@@ -145,7 +145,7 @@ def clock_subject(p: int = 13) -> Subject:
 def test_findings_of_a_clock_are_its_frequency() -> None:
     found = find(clock_subject())
     assert found.accuracy == {"train": 1.0, "test": 1.0}
-    assert found.phase == "grokked"
+    assert found.phase == "generalised"
     assert [frequency for frequency, _ in found.keys] == [3]
     assert found.keys[0][1] == pytest.approx(1.0)
     assert found.restricted_loss is not None

@@ -59,7 +59,7 @@ def test_phase_names_follow_the_run() -> None:
     phases.see_test(200, 0.7)
     assert phases.now == "generalising"
     phases.see_test(300, 1.0)
-    assert phases.now == "grokked"
+    assert phases.now == "generalised"
     phases.see_test(800, 1.0)
     phases.see_test(900, 0.2)
     assert phases.now == "collapsed"

@@ -216,6 +216,13 @@ def test_columns_of_old_runs_are_read_by_their_present_names(tmp_path: Path) -> 
     assert read_series([run / "metrics.csv"], [name])[name][name].to_list() == [3.0]
 
 
+def test_the_phase_of_old_runs_is_read_by_its_present_name(tmp_path: Path) -> None:
+    run = make_run(tmp_path, losses(1.0))
+    (run / "summary.json").write_text(json.dumps({"status": "finished", "phase": "grokked"}))
+    (found,) = Results.from_disk(tmp_path).runs
+    assert found.summary["phase"] == "generalised"
+
+
 def test_measuring_an_old_run_again_leaves_one_column(tmp_path: Path) -> None:
     file = tmp_path / "measured.csv"
     file.write_text("step,hessian/min_eigenval\n1,-2.0\n")
