@@ -13,14 +13,16 @@ import socket
 import threading
 import time
 import uuid
+import warnings
 from pathlib import Path
 from types import TracebackType
 
-from grok_cli.errors import GrokError
+from grok_cli.errors import GrokError, GrokWarning
 from grok_cli.runs.files import read_json
 
 TOUCH_EVERY = 5.0  # seconds
 EXPIRES = 60.0  # seconds
+SILENT = 1.0  # seconds of waiting after which it is said
 OWNER_KEYS = {"host", "system", "pid", "started", "token"}
 
 
@@ -39,6 +41,7 @@ class Claim:
         self.path = directory / "claim.json"
         self._mine = {**process_identity(), "token": uuid.uuid4().hex}
         self._released = threading.Event()
+        self._began, self._said = time.monotonic(), False
         self._keeper = threading.Thread(target=self._keep_alive, daemon=True)
 
     def __enter__(self) -> "Claim":
@@ -49,6 +52,7 @@ class Claim:
                 self._remove_if_void(draft)
         finally:
             draft.unlink(missing_ok=True)
+        _remove_leftovers(self.path.parent)
         self._keeper.start()
         return self
 
@@ -67,6 +71,30 @@ class Claim:
         """Whether the claim is still this one (a host that slept past EXPIRES may lose it)."""
         return read_claim(self.path) == self._mine
 
+    def _remove_takeover(self, takeover: Path) -> None:
+        """Remove the takeover of a dead process, and only that: another contender may have been
+        quicker, and hold one of its own by now."""
+        aside = takeover.with_name(f".claim.aside.{self._mine['token']}")
+        try:
+            takeover.rename(aside)
+        except FileNotFoundError:
+            return
+        if _is_in_use(aside):
+            _link(aside, takeover)
+        aside.unlink(missing_ok=True)
+
+    def _say_once(self, takeover: Path) -> None:
+        waited = time.monotonic() - self._began
+        if waited > SILENT and not self._said:
+            self._said = True
+            owner = read_claim(takeover) or {"pid": "?", "host": "?"}
+            warnings.warn(
+                f"{self.path.parent}: waiting for process {owner['pid']} on {owner['host']}, which "
+                f"is taking this run over; it counts as dead {EXPIRES:.0f} s after its last sign",
+                GrokWarning,
+                stacklevel=4,
+            )
+
     def _keep_alive(self) -> None:
         while not self._released.wait(TOUCH_EVERY):
             if self.is_mine():
@@ -75,9 +103,11 @@ class Claim:
     def _remove_if_void(self, draft: Path) -> None:
         takeover = self.path.with_name(".claim.takeover")
         if not _link(draft, takeover):
-            if _age(takeover) > EXPIRES:
-                takeover.unlink(missing_ok=True)
-            time.sleep(0.02)
+            if not _is_in_use(takeover):
+                self._remove_takeover(takeover)
+            else:
+                self._say_once(takeover)
+                time.sleep(0.02)
             return
         try:
             owner = live_owner(self.path)
@@ -89,6 +119,25 @@ class Claim:
             self.path.unlink(missing_ok=True)
         finally:
             takeover.unlink(missing_ok=True)
+
+
+def _is_in_use(file: Path) -> bool:
+    """Whether the process that a draft or takeover names may live: on another host until it
+    EXPIRES, on this one as long as it does."""
+    if read_claim(file) is None:
+        return file.exists() and _age(file) < EXPIRES
+    return live_owner(file) is not None
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Remove what processes left that were killed; the caller holds the claim."""
+    for file in directory.glob(".claim.*"):
+        if file.name != ".claim.takeover" and not _is_in_use(file):
+            file.unlink(missing_ok=True)
+    for file in (*directory.glob(".*.tmp"), *directory.glob("snapshots/.*.tmp")):
+        # Only `grok measure` writes into a run that it does not hold.
+        if not file.name.startswith(".measured") or _age(file) > EXPIRES:
+            file.unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> bool:
@@ -115,7 +164,9 @@ def live_owner(path: Path) -> dict[str, str | int] | None:
 def read_claim(path: Path) -> dict[str, str | int] | None:
     """The owner that a claim file names; None if there is none, or it is damaged and so void."""
     content = read_json(path)
-    return content if content and content.keys() >= OWNER_KEYS else None
+    if not content or not content.keys() >= OWNER_KEYS or type(content["pid"]) is not int:
+        return None
+    return content if all(type(content[key]) in (str, int) for key in OWNER_KEYS) else None
 
 
 def process_identity() -> dict[str, str | int]:

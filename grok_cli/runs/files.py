@@ -80,6 +80,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if there is no such file, or it is damaged."""
     try:
         content = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -5,8 +5,11 @@ rows and replaces values.
 """
 
 import csv
+import fcntl
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grok_cli.diagnostics.columns import present_column
@@ -39,7 +42,24 @@ def read_measured(file: Path) -> Series:
 
 
 def add_measured(file: Path, new: Mapping[int, Mapping[str, float]]) -> None:
-    """Merge new values into a measured.csv, atomically."""
+    """Merge new values into a measured.csv, atomically, one process after another."""
+    with _alone(file.parent):
+        _merge(file, new)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold the lock on a directory, which ends with the process; no file is left of it."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _merge(file: Path, new: Mapping[int, Mapping[str, float]]) -> None:
     series = read_measured(file)
     for step, values in new.items():
         series[step] = series.get(step, {}) | dict(values)
