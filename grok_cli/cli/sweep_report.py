@@ -126,7 +126,7 @@ def report(entries: Sequence[Entry], directory: Path, as_json: bool) -> None:
         )
         return
     print_table(COLUMNS, [_row(group) for group in groups])
-    typer.echo(TERMS, err=True)
+    typer.echo(TERMS)
     _print_failures([entry for entry in entries if entry.state in ("failed", "diverged")])
     taken = Counter(str(Path(path).parent) for entry in entries if (path := place(entry)))
     for folder, count in taken.items():
