@@ -72,6 +72,8 @@ def _describe(place: RunDir, root: Path, problems: list[str]) -> Run:
         problems.append(
             f"{place.summary_file} is damaged: {', '.join(odd)} of an unexpected type; left empty"
         )
+    if final := sound.get("final"):
+        sound["final"] = {present_column(metric): value for metric, value in final.items()}
     return Run(name, settings, sound, place.path)
 
 
@@ -82,11 +84,7 @@ def sound_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in summary.items()
     }
     final = sound.get("final", {})
-    return (
-        sound | {"final": {present_column(k): v for k, v in final.items() if _is_number(v)}}
-        if final
-        else sound
-    )
+    return sound | {"final": {k: v for k, v in final.items() if _is_number(v)}} if final else sound
 
 
 def _is_sound(key: str, value: Any) -> bool:

@@ -223,6 +223,15 @@ def test_the_phase_of_old_runs_is_read_by_its_present_name(tmp_path: Path) -> No
     assert found.summary["phase"] == "generalised"
 
 
+def test_a_summary_of_an_old_run_is_sound_and_read_by_present_names(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ROWS)
+    summary = {"status": "finished", "final": {"hessian/min_eigenval": -2.0}}
+    (run / "summary.json").write_text(json.dumps(summary))
+    results = Results.from_disk(tmp_path)
+    assert results.problems == ()
+    assert results.runs[0].summary["final"] == {"hessian/smallest_eigenval": -2.0}
+
+
 def test_measuring_an_old_run_again_leaves_one_column(tmp_path: Path) -> None:
     file = tmp_path / "measured.csv"
     file.write_text("step,hessian/min_eigenval\n1,-2.0\n")
