@@ -23,7 +23,7 @@ class YamlError(ValueError):
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    yaml_implicit_resolvers = {}  # noqa: RUF012 -- not those of YAML 1.1
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 -- not those of YAML 1.1
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Merges that double at every level must not go on for ever."""
