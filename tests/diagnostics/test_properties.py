@@ -25,6 +25,7 @@ KNOWS_RESIDUES = {
     "progress/key_count": "waves of the answer",
     "progress/key_variance": "waves of the answer",
     "symmetry/distance_irrelevance": "the distance a - b",
+    "attention/published_rows_entropy": "the rows of a fixed split",
 }
 
 

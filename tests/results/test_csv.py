@@ -39,7 +39,9 @@ def equal(first: pl.DataFrame, second: pl.DataFrame) -> bool:
 
 
 values = st.dictionaries(
-    st.integers(0, 50), st.floats(allow_nan=False, allow_infinity=False), max_size=6
+    st.integers(0, 50),
+    st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False),
+    max_size=6,
 ).map(lambda found: dict(sorted(found.items())))
 drawn_runs = st.lists(
     st.tuples(values, st.sampled_from(["off", "pre"]), st.sampled_from([0.1, 1.0, 1e-05, 3])),

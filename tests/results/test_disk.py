@@ -179,7 +179,11 @@ def test_rows_out_of_order_are_put_in_order(tmp_path: Path) -> None:
     assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0), (2, 7.0), (3, 1.0)]
 
 
-@given(st.lists(st.floats() | st.floats(width=32), min_size=1, max_size=20))
+# Training flushes subnormal numbers to 0 for the whole process.
+NORMAL = st.floats(allow_subnormal=False)
+
+
+@given(st.lists(NORMAL | st.floats(width=32, allow_subnormal=False), min_size=1, max_size=20))
 def test_what_is_kept_is_what_was_read(tmp_path_factory: Any, values: list[float]) -> None:
     file = tmp_path_factory.getbasetemp() / "kept.csv"
     file.write_text("step,x\n" + "".join(f"{i},{v!r}\n" for i, v in enumerate(values)))

@@ -110,12 +110,12 @@ def test_shortened_study_trains_to_a_report(name: str, tmp_path: Path) -> None:
         assert outcome.status == "finished", outcome.message
     report = make_report(tmp_path / name, spec, name)
     page = html_page(report)
-    assert len(report.labels) == len({row.name for row in report.groups})
+    assert len(report.names) == len({row.name for row in report.groups})
     assert spec.question.replace("'", "&#39;") in page
     assert all(run.name in page for run in report.runs)
     assert 'data-chart="accuracy"' in page
     always = {*TRAIN_COLUMNS, *NORM_COLUMNS, *TEST_COLUMNS}
-    assert set(report.measured.metrics) > always  # ... and diagnostics
+    assert set(report.finished.metrics) > always  # ... and diagnostics
 
 
 def test_overview_says_what_is_done_and_how_long_the_rest_takes(tmp_path: Path) -> None:
