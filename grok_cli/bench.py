@@ -51,7 +51,7 @@ class StepTime:
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the report; `matmul_share` is explained at `multiply_adds`."""
+    """One line of the table; `matmul_share` is explained at `multiply_adds`."""
 
     ln_type: str
     eval_every: int
@@ -83,7 +83,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Report:
+class Timings:
     """All measurements; `asdict` of it is the command's JSON."""
 
     matmul_gflops: float
@@ -125,7 +125,7 @@ def measure(
     rounds: int = 8,
     cores: int | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> Report:
+) -> Timings:
     """Measure all combinations.
 
     Args:
@@ -156,7 +156,7 @@ def measure(
                 for every in eval_every:
                     results += _results(ln_type, n, every, compared, single["peak_mb"])
                     estimates.append(_estimate(ln_type, n, every, single, crowd))
-    return Report(max(gflops), results, estimates)
+    return Timings(max(gflops), results, estimates)
 
 
 def _results(

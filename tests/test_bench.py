@@ -65,33 +65,33 @@ def small_bench(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return asked
 
 
-def test_report_has_a_result_for_every_combination(small_bench: list[list[str]]) -> None:
-    report = measure(["off", "pre"], [0, 10], threads=[1, 2], rounds=1, cores=2)
-    results = asdict(report)["results"]
+def test_there_is_a_result_for_every_combination(small_bench: list[list[str]]) -> None:
+    timings = measure(["off", "pre"], [0, 10], threads=[1, 2], rounds=1, cores=2)
+    results = asdict(timings)["results"]
     assert [list(result) for result in results] == [RESULT_KEYS.split()] * 16
     combinations = {(r["ln_type"], r["eval_every"], r["threads"], r["phase"]) for r in results}
     assert len(combinations) == 16
-    for result in report.results:
+    for result in timings.results:
         assert result.speedup == pytest.approx(result.plain_ms / result.fast_ms, rel=0.2)
         assert result.matmul_share > 0
         assert result.peak_mb > 50
-    assert report.matmul_gflops > 0
+    assert timings.matmul_gflops > 0
     assert small_bench[0] == ["plateau", "plateau"]
     # One thread on two cores: two processes side by side; two threads: one.
     assert small_bench[1:4] == [["compare"], ["alone"], ["alone", "alone"]]
     assert small_bench[4:7] == [["compare"], ["alone"], ["alone"]]
-    assert [(e.threads, e.processes) for e in report.estimates[:3:2]] == [(1, 2), (2, 1)]
+    assert [(e.threads, e.processes) for e in timings.estimates[:3:2]] == [(1, 2), (2, 1)]
 
 
-def test_command_prints_the_report_as_json(small_bench: list[list[str]]) -> None:
+def test_command_prints_the_timings_as_json(small_bench: list[list[str]]) -> None:
     app = typer.Typer()
     app.command()(bench_command)
     flags = ["--ln-type", "off", "--eval-every", "10", "--threads", "1", "--rounds", "1"]
     answer = CliRunner().invoke(app, [*flags, "--json"])
     assert answer.exit_code == 0, answer.output
-    report = json.loads(answer.stdout)
-    assert {"matmul_gflops", "results"} <= set(report)
-    assert [r["phase"] for r in report["results"]] == ["start", "plateau"]
+    timings = json.loads(answer.stdout)
+    assert {"matmul_gflops", "results"} <= set(timings)
+    assert [r["phase"] for r in timings["results"]] == ["start", "plateau"]
     table = CliRunner().invoke(app, flags)
     assert "plateau" in table.stdout
     assert "GFLOP/s" in table.stdout

@@ -13,7 +13,7 @@ from grok_cli.errors import UsageError
 from grok_cli.executors.local import available_cores
 
 if TYPE_CHECKING:
-    from grok_cli.bench import Report
+    from grok_cli.bench import Timings
 
 
 def bench(
@@ -48,7 +48,7 @@ def bench(
     if threads is None:
         threads = f"1,{cores}" if cores > 1 else "1"
     progress = Console(stderr=True)
-    report = measure(
+    timings = measure(
         [_placement(name) for name in ln_type.split(",")],
         _numbers("--eval-every", eval_every, least=0),
         _numbers("--threads", threads, least=1),
@@ -57,9 +57,9 @@ def bench(
         say=lambda text: progress.print(text, highlight=False),
     )
     if as_json:
-        print_json(asdict(report))
+        print_json(asdict(timings))
     else:
-        _print(Console(highlight=False), report)
+        _print(Console(highlight=False), timings)
 
 
 def _placement(name: str) -> str:
@@ -82,14 +82,14 @@ def _numbers(option: str, text: str, least: int) -> list[int]:
     return numbers
 
 
-def _print(console: Console, report: "Report") -> None:
+def _print(console: Console, timings: "Timings") -> None:
     if not console.is_terminal:
         console.width = max(console.width, 120)
-    console.print(f"float32 matrix product: {report.matmul_gflops:.0f} GFLOP/s")
+    console.print(f"float32 matrix product: {timings.matmul_gflops:.0f} GFLOP/s")
     table = _table("placement", "eval every", "threads", "phase")
     for name in ("plain ms", "fast ms", "speed-up", "fast steps/s", "matmul", "peak MB"):
         table.add_column(name, justify="right")
-    for r in report.results:
+    for r in timings.results:
         table.add_row(
             r.ln_type,
             str(r.eval_every or "never"),
@@ -106,7 +106,7 @@ def _print(console: Console, report: "Report") -> None:
     table = _table("placement", "eval every", "threads")
     for name in ("10,000 steps, min", "at once", "20 such runs, min"):
         table.add_column(name, justify="right")
-    for e in report.estimates:
+    for e in timings.estimates:
         table.add_row(
             e.ln_type,
             str(e.eval_every or "never"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from grok_cli.runs.measuring import Measurement
 
 
-class Rows(str, Enum):
+class WhichRows(str, Enum):
     train = "train"
     test = "test"
     all = "all"
@@ -37,7 +37,7 @@ def measure_entropy(
         ),
     ],
     where: Where = None,
-    rows: Annotated[Rows, typer.Option(help="Pairs to average over.")] = Rows.all,
+    rows: Annotated[WhichRows, typer.Option(help="Pairs to average over.")] = WhichRows.all,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write the values to a CSV file.")
     ] = None,
@@ -73,12 +73,12 @@ def measure_entropy(
         _print([one for one in measured if one.place == place], rows)
 
 
-def _measure(files: Sequence[Path], rows: Rows) -> "Iterator[Measurement]":
+def _measure(files: Sequence[Path], rows: WhichRows) -> "Iterator[Measurement]":
     """The values of the diagnostic `attention`, over some of the rows only if that was asked."""
     from grok_cli.diagnostics.measures.attention import attention_values, columns
     from grok_cli.runs.measuring import Measurement, measure_snapshots, subjects
 
-    if rows is Rows.all:
+    if rows is WhichRows.all:
         yield from measure_snapshots(files, ["attention"], keep=False)
         return
     for snapshot, run, subject in subjects(files):
@@ -88,7 +88,7 @@ def _measure(files: Sequence[Path], rows: Rows) -> "Iterator[Measurement]":
         yield Measurement(snapshot, run, values)
 
 
-def _record(measured: "Measurement", rows: Rows) -> dict[str, Any]:
+def _record(measured: "Measurement", rows: WhichRows) -> dict[str, Any]:
     """The values under the names of the CSV file and the JSON output."""
     config = measured.snapshot.config
     return {
@@ -100,7 +100,7 @@ def _record(measured: "Measurement", rows: Rows) -> dict[str, Any]:
     }
 
 
-def _print(measured: "Sequence[Measurement]", rows: Rows) -> None:
+def _print(measured: "Sequence[Measurement]", rows: WhichRows) -> None:
     """One table of a run's snapshots, a row a layer."""
     config = measured[0].snapshot.config.model
     name = measured[0].place.resolve().name

@@ -17,7 +17,6 @@ from grok_cli.results.group import last_part, shown, varying_keys
 from grok_cli.results.where import full_key
 
 STATUS_STYLE = {"finished": "green", "running": "cyan", "diverged": "red", "interrupted": "yellow"}
-FINAL = ("train/loss", "test/loss", "test/accuracy")
 # Of a narrow terminal's columns those of the highest numbers go first.
 STATUS = (
     Column("status", drop=10, style=lambda status: STATUS_STYLE.get(status, "")),

@@ -2,13 +2,12 @@
 
 Input rows are [a, b, =]; the answer is read at the last position; attention is not masked. Which
 inputs of a block are normalised is data (`placement.PLACEMENTS`). A model holds no norm that it
-does not use. Whoever wants to see or replace what is computed passes a `Steps` (`steps.py`). The
+does not use. A `Steps` (`steps.py`) can watch and replace each named step of the forward pass. The
 fast engine (`engines/fast`) computes the same function from the same parameters.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,55 +15,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from grok_cli.core.config import ModelConfig
+from grok_cli.core.norm import Norm, normed
 from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
-from grok_cli.core.steps import UNWATCHED, Replacement, Steps, Watched
+from grok_cli.core.positions import EVERYTHING, POSITIONS, Computed, last
+from grok_cli.core.steps import UNWATCHED, Steps, WithSteps
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "relu": F.relu,
     "silu": F.silu,
 }
-
-
-POSITIONS = 3  # of a row
-
-
-class Computed(NamedTuple):
-    """How many of the last positions the last block computes, of which only the last is read.
-
-    Attributes:
-        attending: positions that are queries of its attention.
-        passed_on: positions that are computed after its attention, at most those.
-    """
-
-    attending: int = POSITIONS
-    passed_on: int = POSITIONS
-
-
-EVERYTHING = Computed()
-ANSWER_ONLY = Computed(1, 1)
-ALL_ATTENTION = Computed(POSITIONS, 1)
-
-
-def last(x: Float[Tensor, "*batch pos d"], count: int) -> Float[Tensor, "*batch last d"]:
-    """The last positions."""
-    return x if x.shape[-2] == count else x[..., -count:, :]
-
-
-class Norm(nn.Module):
-    """LayerNorm, (x - mean) / sqrt(var + eps) * gain + bias, or RMSNorm, x / rms(x) * gain."""
-
-    def __init__(self, config: ModelConfig, affine: bool = True) -> None:
-        super().__init__()
-        self.shape, self.eps, self.kind = (config.d_model,), config.norm_eps, config.norm
-        self.gain = nn.Parameter(torch.ones(config.d_model)) if affine else None
-        has_bias = affine and config.norm == "layernorm"
-        self.bias = nn.Parameter(torch.zeros(config.d_model)) if has_bias else None
-
-    def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-        if self.kind == "rmsnorm":
-            return F.rms_norm(x, self.shape, self.gain, self.eps)
-        return F.layer_norm(x, self.shape, self.gain, self.bias, self.eps)
 
 
 class Attention(nn.Module):
@@ -117,11 +77,10 @@ class MLP(nn.Module):
         super().__init__()
         d, hidden = config.d_model, config.d_mlp
         self.activation = ACTIVATIONS[config.activation]
-        self.w_in, self.b_in = (
-            nn.Parameter(torch.empty(hidden, d)),
-            nn.Parameter(torch.zeros(hidden)),
-        )
-        self.w_out, self.b_out = nn.Parameter(torch.empty(d, hidden)), nn.Parameter(torch.zeros(d))
+        self.w_in = nn.Parameter(torch.empty(hidden, d))
+        self.b_in = nn.Parameter(torch.zeros(hidden))
+        self.w_out = nn.Parameter(torch.empty(d, hidden))
+        self.b_out = nn.Parameter(torch.zeros(d))
         gated = config.mlp_type == "gated"
         self.w_gate = nn.Parameter(torch.empty(hidden, d)) if gated else None
         self.b_gate = nn.Parameter(torch.zeros(hidden)) if gated else None
@@ -201,12 +160,7 @@ class Block(nn.Module):
         return normed(self.norms[name], x, step.within(f"norms.{name}"))
 
 
-def normed(norm: nn.Module, x: Float[Tensor, "*batch d"], step: Steps) -> Float[Tensor, "*batch d"]:
-    """The norm of x, as two steps."""
-    return step("out", norm(step("in", x)))
-
-
-class Transformer(nn.Module):
+class Transformer(WithSteps):
     """Embedding, blocks, unembedding. `initial_model(config)` gives one with initial weights."""
 
     def __init__(self, config: ModelConfig, vocab: int) -> None:
@@ -281,35 +235,3 @@ class Transformer(nn.Module):
             x = normed(self.final_norm, x, step.within("final_norm"))
         logits = step("final", x) @ self.unembedding.T
         return self.config.output_scaling * logits if self.config.scale_as == "logits" else logits
-
-    @torch.no_grad()
-    def run_with_cache(
-        self, tokens: Int[Tensor, "batch 3"], names: Collection[str] | None = None
-    ) -> dict[str, Tensor]:
-        """The values of the named steps (None: all) of a forward pass, without gradients.
-
-        Names and shapes are those of `steps.py`, e.g. "blocks.0.pattern" [batch head query key].
-
-        Raises:
-            UsageError: the model has no step of that name.
-        """
-        steps = Watched(names)
-        self(tokens, steps)
-        steps.check()
-        return steps.kept
-
-    def run_with_hooks(
-        self, tokens: Int[Tensor, "batch 3"], hooks: Mapping[str, Replacement]
-    ) -> Float[Tensor, "batch vocab"]:
-        """The logits where each named step's value is replaced by its function of that value.
-
-        A function gets the tensor of `steps.py` and returns one of the same shape; it must not
-        change the tensor itself. Gradients flow through.
-
-        Raises:
-            UsageError: the model has no step of that name, or the shape is another.
-        """
-        steps = Watched(replace=hooks)
-        logits: Tensor = self(tokens, steps)
-        steps.check()
-        return logits

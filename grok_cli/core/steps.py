@@ -34,8 +34,9 @@ and once:
 
 from collections.abc import Callable, Collection, Mapping
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from grok_cli.errors import UsageError, did_you_mean
 
@@ -114,3 +115,40 @@ class Watched(Steps):
                 f"expected {tuple(value.shape)}"
             )
         return new
+
+
+class WithSteps(nn.Module):
+    """A model whose forward takes tokens and a `Steps`."""
+
+    @torch.no_grad()
+    def run_with_cache(
+        self, tokens: Int[Tensor, "batch 3"], names: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        """The values of the named steps (None: all) of a forward pass, without gradients.
+
+        Names and shapes are those at the top of this file, e.g. "blocks.0.pattern"
+        [batch head query key].
+
+        Raises:
+            UsageError: the model has no step of that name.
+        """
+        steps = Watched(names)
+        self(tokens, steps)
+        steps.check()
+        return steps.kept
+
+    def run_with_hooks(
+        self, tokens: Int[Tensor, "batch 3"], hooks: Mapping[str, Replacement]
+    ) -> Float[Tensor, "batch vocab"]:
+        """The logits where each named step's value is replaced by its function of that value.
+
+        A function gets a tensor of the shape at the top of this file and returns one of the same
+        shape; it must not change the tensor itself. Gradients flow through.
+
+        Raises:
+            UsageError: the model has no step of that name, or the shape is another.
+        """
+        steps = Watched(replace=hooks)
+        logits: Tensor = self(tokens, steps)
+        steps.check()
+        return logits

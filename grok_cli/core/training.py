@@ -46,7 +46,7 @@ Row = dict[str, float]
 
 
 @runtime_checkable
-class Measurement(Protocol):
+class Periodic(Protocol):
     """A diagnostic on a schedule: fills `columns` at step 1 and at every multiple of `every`."""
 
     @property
@@ -166,7 +166,7 @@ class Trainer:
     def run(
         self,
         recorder: Recorder | None = None,
-        measurements: Sequence[Measurement] = (),
+        periodic: Sequence[Periodic] = (),
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Outcome:
         """Train until the last step, sustained generalisation (`train.until_grokked`), divergence,
@@ -177,7 +177,7 @@ class Trainer:
         """
         config, recorder = self.config.train, recorder or Recorder()
         columns = [*TRAIN_COLUMNS, *NORM_COLUMNS, *TEST_COLUMNS]
-        columns += [column for measurement in measurements for column in measurement.columns]
+        columns += [column for one in periodic for column in one.columns]
         evaluations = evaluation_steps(self.config)
         before = [torch.empty_like(p) for p in self.parameters]
         pending: list[dict[str, Tensor | float]] = []
@@ -213,11 +213,11 @@ class Trainer:
                 row["test/accuracy"] = score.correct.double() / len(self.dataset.test)
 
             # Once in a while: diagnostics, at the new weights, unless the run has diverged.
-            due = [m for m in measurements if step == 1 or step % m.every == 0]
+            due = [one for one in periodic if step == 1 or step % one.every == 0]
             if due and is_finite(*to_numbers([row])):
                 previous = dict(zip(self.model.trainable(), before, strict=True))
-                for measurement in due:
-                    row |= measurement.measure(self.model, self.dataset, previous)
+                for one in due:
+                    row |= one.measure(self.model, self.dataset, previous)
             pending.append(row)
 
             # Once in a while: hand the rows over, and see what they say.

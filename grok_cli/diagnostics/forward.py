@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grok_cli.core.loss import row_losses
-from grok_cli.core.model import ALL_ATTENTION, ANSWER_ONLY, Transformer
+from grok_cli.core.model import Transformer
+from grok_cli.core.positions import ALL_ATTENTION, ANSWER_ONLY
 from grok_cli.core.steps import Watched
 
 PER_LAYER = ("pattern", "attn_out")  # the steps of a `Trace`

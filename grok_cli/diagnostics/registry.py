@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from grok_cli.diagnostics.subject import Subject
 
 Cost = Literal["cheap", "moderate", "expensive"]
-Measure = Callable[["Subject"], dict[str, float]]
+Compute = Callable[["Subject"], dict[str, float]]
 Columns = Callable[[ModelConfig], list[str]]
 
 ENTRY_POINT_GROUP = "grok_cli.diagnostics"
@@ -30,7 +30,7 @@ ENTRY_POINT_GROUP = "grok_cli.diagnostics"
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One measurement of a network.
+    """One way to measure a network.
 
     Attributes:
         name: what the user types, the file's name with hyphens.
@@ -47,7 +47,7 @@ class Diagnostic:
     cost: Cost
     formula: str
     source: str
-    measure: Measure
+    measure: Compute
 
 
 def diagnostic(
@@ -57,14 +57,14 @@ def diagnostic(
     cost: Cost,
     formula: str,
     source: str,
-) -> Callable[[Measure], Diagnostic]:
+) -> Callable[[Compute], Diagnostic]:
     """Make a function Subject -> {metric: value} the diagnostic `name`.
 
     `columns` is the metrics' names, or a function that gives them for a model's configuration.
     """
     names = columns if callable(columns) else _constant(columns)
 
-    def register(measure: Measure) -> Diagnostic:
+    def register(measure: Compute) -> Diagnostic:
         return Diagnostic(name, names, cost, formula, source, measure)
 
     return register

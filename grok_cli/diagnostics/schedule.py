@@ -13,7 +13,7 @@ from grok_cli.diagnostics.subject import Subject
 
 
 @dataclass
-class Periodic:
+class PeriodicDiagnostics:
     """Diagnostics that are due at the same steps; they share one forward pass.
 
     Attributes:
@@ -44,7 +44,7 @@ class Periodic:
 
 def schedule(
     wanted: Mapping[str, int], model: Transformer, initial: Transformer | None
-) -> list[Periodic]:
+) -> list[PeriodicDiagnostics]:
     """The diagnostics of `config.measure.diagnostics` (name -> steps between), by due steps.
 
     `initial` is a copy of the model at step 0, on the same device, that training does not touch.
@@ -58,5 +58,5 @@ def schedule(
     for every in sorted(set(wanted.values())):
         due = [DIAGNOSTICS[name] for name in wanted if wanted[name] == every]
         columns = [column for d in due for column in d.columns(model.config)]
-        periods.append(Periodic(every, columns, due, initial, reference))
+        periods.append(PeriodicDiagnostics(every, columns, due, initial, reference))
     return periods

@@ -24,7 +24,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grok_cli.core.model import ANSWER_ONLY, Norm, Transformer, last
+from grok_cli.core.model import Transformer
+from grok_cli.core.norm import Norm
+from grok_cli.core.positions import ANSWER_ONLY, last
 from grok_cli.core.steps import Watched
 
 BLOCK = 512  # rows of K computed at a time: keeps what is temporary small and in the cache
@@ -111,7 +113,7 @@ class Tape:
 
 
 @dataclass(frozen=True)
-class Gradients:
+class RowGradients:
     """The gradients of every row, for all parameters, as factors of outer products.
 
     Attributes:
@@ -129,7 +131,7 @@ class Gradients:
     cross: tuple[Float[Tensor, "batch d"], Float[Tensor, "batch d"]] | None
 
 
-def row_gradients(tape: Tape, c: Float[Tensor, " vocab"]) -> Gradients:
+def row_gradients(tape: Tape, c: Float[Tensor, " vocab"]) -> RowGradients:
     """Gradients of c · logits of each row. The model's own `.grad` stays untouched."""
     model, tokens, value = tape.model, tape.tokens, tape.value
     embedded, delta = tape.gradients(c)
@@ -159,7 +161,7 @@ def row_gradients(tape: Tape, c: Float[Tensor, " vocab"]) -> Gradients:
         cross = None
         if model.unembed is None:
             cross = (torch.einsum("ip,ipd->id", c[tokens], embedded), value["final"].detach())
-        return Gradients(
+        return RowGradients(
             [o for outer in outers if (o := _as_feature(outer, features)) is not None],
             features,
             tokens,
@@ -202,7 +204,7 @@ def _as_feature(outer: Outer, features: list[Float[Tensor, "batch _"]]) -> Outer
 
 
 @torch.no_grad()
-def gram(gradients: Gradients) -> Float[Tensor, "batch batch"]:
+def gram(gradients: RowGradients) -> Float[Tensor, "batch batch"]:
     """The kernel matrix K of these gradients."""
     z = gradients.features[0]
     n = len(z)

@@ -69,7 +69,7 @@ class LocalExecutor:
         changes = []
         for job, process in list(self._processes.items()):
             if process.poll() is not None:
-                _let_go(process)
+                _release_worker(process)
                 del self._processes[job]
                 changes += self._ended(job, process)
         while self._waiting and len(self._processes) < self.workers:
@@ -91,7 +91,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         for process in self._processes.values():
-            _let_go(process)
+            _release_worker(process)
         if self._server is not None:
             self._server.close()
 
@@ -122,7 +122,7 @@ class LocalExecutor:
         return [Change(job, "requeued", reason="the process that forks workers is gone")]
 
 
-def _let_go(process: Popen | WarmWorker) -> None:
+def _release_worker(process: Popen | WarmWorker) -> None:
     """Close what is open of a worker; one that still runs saves and stops."""
     if isinstance(process, WarmWorker):
         process.release()

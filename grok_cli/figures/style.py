@@ -108,7 +108,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-STYLES = ("paper", "screen", "dark")
 _COMMON: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -195,11 +195,6 @@ def first_at_least(steps: "Array", values: "Array", threshold: float) -> int | N
     return int(steps[above[0]]) if len(above) else None
 
 
-def first_at_most(steps: "Array", values: "Array", threshold: float) -> int | None:
-    """First step whose value is at most `threshold`; nan is not."""
-    return first_at_least(steps, -values, -threshold)
-
-
 def compression_step(steps: "Array", rank: "Array") -> int | None:
     """The compression epoch of a run, by our own definition.
 

@@ -69,9 +69,9 @@ def _train(
         record_environment(run, trainer, facts)
         wanted = config.measure.diagnostics
         initial = _initial_model(run, trainer) if wanted else None
-        measurements = schedule(wanted, trainer.model, initial)
+        periodic = schedule(wanted, trainer.model, initial)
         recorders = Recorders(recorder, Bystander(watcher), _wandb(run, config))
-        return trainer.run(recorders, measurements, should_stop)
+        return trainer.run(recorders, periodic, should_stop)
     finally:
         recorder.close()
 

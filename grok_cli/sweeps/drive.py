@@ -151,7 +151,6 @@ class Driver:
             if entry.planned.taken_from is not None:
                 entry.planned.create()
             self._look(entry)
-            entry.skipped = entry.state in DONE
         self.watcher.start(self.entries)
 
     def _attach(self) -> None:

@@ -63,7 +63,6 @@ class Entry:
         summary: the run's summary when it was last read.
         attempts: workers that were started for it, without those whose machine was taken away.
         reason: why it failed or diverged.
-        skipped: it was done before this sweep began.
     """
 
     planned: PlannedRun
@@ -71,7 +70,6 @@ class Entry:
     summary: dict[str, Any] = field(default_factory=lambda: {"status": "new"})
     attempts: int = 0
     reason: str = ""
-    skipped: bool = False
 
     def enter(self, event: Event) -> None:
         """Go to the state that the event leads to."""

@@ -11,7 +11,8 @@ from grok_cli.core.data import Dataset
 from grok_cli.core.engines import FastEngine, PlainEngine
 from grok_cli.core.engines.fast import engine as fast_engine
 from grok_cli.core.initial import initial_model
-from grok_cli.core.model import Norm, Transformer
+from grok_cli.core.model import Transformer
+from grok_cli.core.norm import Norm
 from grok_cli.core.phases import Phases
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.tasks import TASKS
@@ -122,7 +123,7 @@ class Witness:
 
 def test_a_diagnostic_is_handed_the_weights_before_the_update_and_those_after_it() -> None:
     witness = Witness()
-    Trainer(small_config(train__steps=2)).run(measurements=[witness])
+    Trainer(small_config(train__steps=2)).run(periodic=[witness])
     one, two = Trainer(small_config(train__steps=1)), Trainer(small_config(train__steps=2))
     one.run()
     two.run()

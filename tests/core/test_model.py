@@ -9,7 +9,8 @@ from torch import Tensor
 
 from grok_cli.core.config import Config
 from grok_cli.core.initial import initial_model
-from grok_cli.core.model import Norm, Transformer
+from grok_cli.core.model import Transformer
+from grok_cli.core.norm import Norm
 from grok_cli.core.placement import PLACEMENTS, canonical_name
 from tests.conftest import small_config
 

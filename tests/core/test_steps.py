@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from grok_cli.core import steps
-from grok_cli.core.model import ANSWER_ONLY
 from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
+from grok_cli.core.positions import ANSWER_ONLY
 from grok_cli.core.steps import Watched
 from grok_cli.errors import UsageError
 from tests.core.test_model import TOKENS, random_model

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grok_cli.core.loss import correct_rows, row_losses
-from grok_cli.core.model import ANSWER_ONLY
+from grok_cli.core.positions import ANSWER_ONLY
 from grok_cli.core.steps import Steps
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject

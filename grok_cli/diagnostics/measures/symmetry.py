@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grok_cli.core.model import ANSWER_ONLY, Transformer
+from grok_cli.core.model import Transformer
+from grok_cli.core.positions import ANSWER_ONLY
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject
 

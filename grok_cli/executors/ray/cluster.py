@@ -60,7 +60,7 @@ def connect(address: str | None, runtime_env: Mapping[str, Any] | None = None) -
     return address
 
 
-def too_large(needs: Mapping[str, float]) -> str:
+def why_no_node_fits(needs: Mapping[str, float]) -> str:
     """Why no node that is there now could ever hold these resources; "" if one could.
 
     Args:

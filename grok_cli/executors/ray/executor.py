@@ -17,7 +17,7 @@ import ray
 
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.executors.base import Change, Job
-from grok_cli.executors.ray.cluster import connect, too_large
+from grok_cli.executors.ray.cluster import connect, why_no_node_fits
 from grok_cli.executors.ray.options import RayOptions
 from grok_cli.executors.ray.run import RemoteRun
 from grok_cli.executors.ray.worker import RayWorker
@@ -58,7 +58,7 @@ class RayExecutor:
         self._stopping = False
         self._looked = time.monotonic()
         self._fitted = self._looked  # when a node was last seen that could hold a run
-        if problem := self._too_large():
+        if problem := self._why_nothing_fits():
             ray.shutdown()
             raise UsageError(
                 f"{problem}; ask for less, or, if larger nodes join on demand, say "
@@ -156,7 +156,7 @@ class RayExecutor:
         if now - self._looked < LOOK_SECONDS or not placing:
             return []
         self._looked = now
-        problem = self._too_large()
+        problem = self._why_nothing_fits()
         if not problem:
             self._fitted = now
         if now - self._fitted < PATIENCE:
@@ -167,8 +167,8 @@ class RayExecutor:
         self._waiting.clear()
         return [Change(job, "ended", None, problem) for job in jobs]
 
-    def _too_large(self) -> str:
-        return "" if self._options.nodes_may_join else too_large(self._needs)
+    def _why_nothing_fits(self) -> str:
+        return "" if self._options.nodes_may_join else why_no_node_fits(self._needs)
 
 
 def make(options: RayOptions, directory: Path, runs: int, threads: int | None) -> RayExecutor:

@@ -10,7 +10,7 @@ from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.factors import FactoredForm
 from grok_cli.core.engines.fast.layers import LayeredForm
-from grok_cli.core.engines.fast.tables import Rows
+from grok_cli.core.engines.fast.tables import RowLookups
 from grok_cli.core.model import Transformer
 from grok_cli.core.process import one_thread
 
@@ -32,7 +32,7 @@ class FastEngine:
         form = FactoredForm if FactoredForm.fits(model) else LayeredForm
         self.form: FactoredForm | LayeredForm = form(model, dataset.p, loss_dtype, chunk, self.crew)
         self.initial = initial_logits(model, dataset, chunk)
-        self.known: list[tuple[Tensor, Rows]] = []
+        self.known: list[tuple[Tensor, RowLookups]] = []
 
     def step(self, rows: Int[Tensor, " batch"]) -> Score:
         self.model.zero_grad(set_to_none=True)
@@ -44,13 +44,13 @@ class FastEngine:
         with one_thread():
             return self.form.evaluate(self.rows(rows))
 
-    def rows(self, numbers: Int[Tensor, " batch"]) -> Rows:
+    def rows(self, numbers: Int[Tensor, " batch"]) -> RowLookups:
         """These rows as look-ups, which are kept for the training and the test set."""
         for known, rows in self.known:
             if known is numbers:
                 return rows
         n_heads, n_queries = self.model.config.n_heads, self.form.n_queries
-        rows = Rows.of(self.dataset, numbers, n_heads, n_queries, self.initial)
+        rows = RowLookups.of(self.dataset, numbers, n_heads, n_queries, self.initial)
         if numbers is self.dataset.train or numbers is self.dataset.test:
             self.known.append((numbers, rows))
         return rows

@@ -13,7 +13,7 @@ from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.rows import Factors, RowKernel
-from grok_cli.core.engines.fast.tables import Rows, TokenTables
+from grok_cli.core.engines.fast.tables import RowLookups, TokenTables
 from grok_cli.core.model import Transformer
 
 
@@ -38,18 +38,18 @@ class FactoredForm:
             len(blocks) == 1 and model.final_norm is None and blocks[0].sites <= {"qk", "v", "mlp"}
         )
 
-    def step(self, rows: Rows) -> Score:
+    def step(self, rows: RowLookups) -> Score:
         """Score of the rows; adds the gradient of the loss to every `.grad`."""
         factors = self.factors(rows)
         score, gradient = self.kernel.differentiate(factors.detached(), rows)
         backward_from(factors.tensors(), gradient.tensors())
         return score
 
-    def evaluate(self, rows: Rows) -> Score:
+    def evaluate(self, rows: RowLookups) -> Score:
         """Score of the rows; call it without gradients."""
         return self.kernel.evaluate(self.factors(rows), rows)
 
-    def factors(self, rows: Rows) -> Factors:
+    def factors(self, rows: RowLookups) -> Factors:
         """The factors of these rows, as functions of the parameters (steps 1 to 4)."""
         block, tables = self.block, TokenTables.of(self.model, self.p)
         unembedding = self.model.config.output_scaling * self.model.unembedding

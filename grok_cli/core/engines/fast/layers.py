@@ -14,7 +14,7 @@ from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.rows import mean_score
 from grok_cli.core.engines.fast.sums import gather, weighted_sums
-from grok_cli.core.engines.fast.tables import Rows, TokenTables
+from grok_cli.core.engines.fast.tables import RowLookups, TokenTables
 from grok_cli.core.loss import correct_rows, row_losses
 from grok_cli.core.model import Transformer
 
@@ -30,7 +30,7 @@ class LayeredForm:
         self.blocks = model.layers()
         self.n_queries = 1 if len(self.blocks) == 1 else 3
 
-    def step(self, rows: Rows) -> Score:
+    def step(self, rows: RowLookups) -> Score:
         """Score of the rows; adds the gradient of the loss to every `.grad`."""
         n, parameters = len(rows.labels), self.model.parameters()
         trainable = [parameter for parameter in parameters if parameter.requires_grad]
@@ -52,7 +52,7 @@ class LayeredForm:
         backward_from([streams], [torch.cat(d_streams)])
         return mean_score(scores, n)
 
-    def evaluate(self, rows: Rows) -> Score:
+    def evaluate(self, rows: RowLookups) -> Score:
         """Score of the rows; call it without gradients."""
         streams = self.first_attention(rows)
 
@@ -62,7 +62,7 @@ class LayeredForm:
 
         return mean_score(self.crew.map(score, rows.parts(self.chunk)), len(rows.labels))
 
-    def first_attention(self, rows: Rows) -> Float[Tensor, "batch query 2 d"]:
+    def first_attention(self, rows: RowLookups) -> Float[Tensor, "batch query 2 d"]:
         """The residual stream before the first attention, and what attention adds to it."""
         tables, attn = TokenTables.of(self.model, self.p), self.blocks[0].attn
         table = tables.lines(attn.out, constant=torch.zeros_like(tables.x[0]))
@@ -70,7 +70,9 @@ class LayeredForm:
         x = gather(tables.x, rows.tokens)
         return torch.stack((x, added.view_as(x)), dim=2)
 
-    def score(self, streams: Float[Tensor, "part query 2 d"], rows: Rows, part: slice) -> Score:
+    def score(
+        self, streams: Float[Tensor, "part query 2 d"], rows: RowLookups, part: slice
+    ) -> Score:
         """The sum of these rows' losses, and how many of them are correct."""
         model, (first, *others) = self.model, self.blocks
         x, attended = streams.unbind(2)

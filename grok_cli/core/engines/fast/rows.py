@@ -17,7 +17,7 @@ from torch import Tensor
 from grok_cli.core.config import ModelConfig
 from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
-from grok_cli.core.engines.fast.tables import Rows
+from grok_cli.core.engines.fast.tables import RowLookups
 
 aten = torch.ops.aten
 
@@ -153,7 +153,7 @@ class RowKernel:
         self.logits = slice(inputs + stream, inputs + stream + vocab)
         self.columns = -(-self.logits.stop // 8) * 8
 
-    def evaluate(self, factors: Factors, rows: Rows) -> Score:
+    def evaluate(self, factors: Factors, rows: RowLookups) -> Score:
         """Score of the rows."""
 
         def score(part: slice) -> Score:
@@ -161,7 +161,7 @@ class RowKernel:
 
         return mean_score(self.crew.map(score, rows.parts(self.chunk)), len(rows.labels))
 
-    def differentiate(self, factors: Factors, rows: Rows) -> tuple[Score, Factors]:
+    def differentiate(self, factors: Factors, rows: RowLookups) -> tuple[Score, Factors]:
         """Score of the rows, and the gradient of the mean loss (step 5)."""
         n = len(rows.labels)
         d_sums = factors.table.new_empty(n, self.columns)  # D
@@ -188,7 +188,7 @@ class RowKernel:
         return mean_score(scores, n), gradient
 
     def backward(
-        self, factors: Factors, rows: Rows, part: slice, d_sums: Float[Tensor, "part column"]
+        self, factors: Factors, rows: RowLookups, part: slice, d_sums: Float[Tensor, "part column"]
     ) -> Backward:
         """These rows' share of the gradients; puts their D into `d_sums`."""
         forward = self.forward(factors, rows, part)
@@ -204,7 +204,7 @@ class RowKernel:
         d_y *= forward.inverse_sigma
         return Backward(forward.answer.score, d_readout, d_bias)
 
-    def forward(self, factors: Factors, rows: Rows, part: slice) -> Forward:
+    def forward(self, factors: Factors, rows: RowLookups, part: slice) -> Forward:
         """These rows, up to the answer (steps 2 to 4)."""
         sums = rows.terms.sums(factors.table, factors.weight, part)
         y, z, logits = sums[:, self.y], sums[:, self.z], sums[:, self.logits]

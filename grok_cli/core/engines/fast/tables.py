@@ -18,7 +18,7 @@ from grok_cli.core.engines.fast.sums import Terms, gather
 from grok_cli.core.model import Transformer
 
 
-class Rows(NamedTuple):
+class RowLookups(NamedTuple):
     """Rows of a data set, as look-ups into the tables.
 
     In a one-layer model only the last position is a query, in a deeper one all three are, and a
@@ -48,7 +48,7 @@ class Rows(NamedTuple):
         n_heads: int,
         n_queries: int,
         initial: Float[Tensor, "rows vocab"] | None,
-    ) -> "Rows":
+    ) -> "RowLookups":
         """These rows of the data set in ascending order, in which neighbours share a's lines."""
         numbers = numbers.sort().values
         p, device = dataset.p, numbers.device
@@ -97,7 +97,7 @@ class TokenTables(NamedTuple):
         q, k, v = block.attn.project(x_qk, x_v, queries=len(x))
         return cls(x, q / math.sqrt(q.shape[2]), k, v)
 
-    def attention(self, rows: Rows, n_queries: int) -> Float[Tensor, "lookup term"]:
+    def attention(self, rows: RowLookups, n_queries: int) -> Float[Tensor, "lookup term"]:
         """The weight of each of `rows.terms`: attention to a and b in each head, and 1."""
         table = (self.q[:, -1:] if n_queries == 1 else self.q) @ self.k.mT
         lines = table.flatten(1).T.contiguous()  # (query token, key token) x head
