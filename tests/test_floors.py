@@ -19,6 +19,7 @@ FLOORS = [  # from the ground up
     "bench",
     "sweeps",
     "report",
+    "library",
     "cli",
     "__main__",
 ]

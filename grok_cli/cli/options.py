@@ -19,26 +19,15 @@ from grok_cli.cli import completion
 from grok_cli.core.config import Config
 from grok_cli.core.fields import choices, fields_of, value_type
 from grok_cli.errors import UsageError
-from grok_cli.runs.settings import layered, parse_value
+from grok_cli.runs.settings import SHORT_NAMES, layered, parse_value
 
 SETTINGS_PANEL = "Settings of a run"
-FLAGS = {
-    "--ln-type": "model.ln_type",
-    "--seed": "train.seed",
-    "--steps": "train.steps",
-    "--lr": "opt.learning_rate",
-    "--weight-decay": "opt.weight_decay",
-    "--task": "data.task",
-    "--modulus": "data.modulus",
-    "--layers": "model.n_layers",
-    "--d-model": "model.d_model",
-    "--eval-every": "train.eval_every",
-    "--device": "run.device",
-    "--threads": "run.threads",
-    "--wandb": "wandb.mode",
-    "--until-grokked": "train.until_grokked",
-}
 MEASURE = "--measure"
+FLAGS = {  # {flag: setting}; --measure has a form of its own
+    flag: key
+    for name, key in SHORT_NAMES.items()
+    if (flag := f"--{name.replace('_', '-')}") != MEASURE
+}
 WIDEST_CHOICES = 30  # characters of a list of choices that stands behind its flag
 PLACEHOLDERS = {bool: "", dict: "KEY=VALUE", int: "N", float: "NUMBER"}
 

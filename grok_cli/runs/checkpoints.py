@@ -31,12 +31,16 @@ class Snapshot:
         """The run's data set, on the CPU."""
         return Dataset.of(self.config)
 
-    def model(self, vocab: int) -> Transformer:
+    def model(self, vocab: int | None = None) -> Transformer:
         """The model with this snapshot's weights, on the CPU.
+
+        Args:
+            vocab: number of tokens; None: of the run's data set, which is then made.
 
         Raises:
             CheckpointError: it has another vocabulary.
         """
+        vocab = self.dataset().vocab if vocab is None else vocab
         if len(self.weights["embed"]) != vocab:
             raise CheckpointError(f"{self.path}: {MISFIT}")
         model = Transformer(self.config.model, vocab).to(getattr(torch, self.config.train.dtype))

@@ -126,5 +126,4 @@ def _initial_model(run: RunDir | None) -> Transformer | None:
     """The run's model at step 0; None if it is not there."""
     if run is None or not run.snapshot_file(0).exists():
         return None
-    snapshot = load_snapshot(run.snapshot_file(0))
-    return snapshot.model(snapshot.dataset().vocab)
+    return load_snapshot(run.snapshot_file(0)).model()

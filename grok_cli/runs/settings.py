@@ -24,6 +24,25 @@ SWEEP_FIELDS = (  # at the top of a sweep file (sweeps/spec.py), as against one 
     "parameters",  # of W&B's
 )
 
+# Settings that have a flag, and a keyword in Python, of their own.
+SHORT_NAMES = {
+    "ln_type": "model.ln_type",
+    "seed": "train.seed",
+    "steps": "train.steps",
+    "lr": "opt.learning_rate",
+    "weight_decay": "opt.weight_decay",
+    "task": "data.task",
+    "modulus": "data.modulus",
+    "layers": "model.n_layers",
+    "d_model": "model.d_model",
+    "eval_every": "train.eval_every",
+    "device": "run.device",
+    "threads": "run.threads",
+    "wandb": "wandb.mode",
+    "until_grokked": "train.until_grokked",
+    "measure": "measure.diagnostics",
+}
+
 # What settings are called elsewhere.
 USUAL_NAMES = {
     "lr": "opt.learning_rate",

@@ -1,0 +1,376 @@
+"""Runs on this disk, and what can be asked of them."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from grok_cli.core.config import Config
+from grok_cli.errors import GrokError, GrokWarning, UsageError, cause, did_you_mean
+from grok_cli.results import Results
+from grok_cli.results.group import side_by_side
+from grok_cli.results.phases import PHASES
+from grok_cli.results.run import STEP
+from grok_cli.results.series import read_series
+from grok_cli.results.table import Include
+from grok_cli.runs.directory import RunDir, find_runs, snapshot_step
+
+if TYPE_CHECKING:
+    import polars as pl
+    from torch import Tensor
+
+    from grok_cli.core.data import Dataset
+    from grok_cli.core.model import Transformer
+    from grok_cli.runs.checkpoints import Snapshot
+
+ROWS = ("all", "train", "test")
+log = logging.getLogger("grok_cli")
+
+
+class Run:
+    """A run in its directory. What is asked of it is read from the disk, as it is then.
+
+    Attributes:
+        path: the directory.
+
+    Raises:
+        UsageError: there is no run at `path`.
+
+    Example:
+        >>> run = grok.Run("runs/add-off-s456-a97208b75a")
+        >>> run
+        Run('runs/add-off-s456-a97208b75a'), finished at step 60
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._files = RunDir(self.path)
+        if not self._files.exists():
+            self._files.config()  # says why not
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        return f"Run('{self.path}'), {summary['status']} at step {summary.get('step', 0)}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self.path.resolve() == other.path.resolve()
+
+    def __hash__(self) -> int:
+        return hash(self.path.resolve())
+
+    @property
+    def config(self) -> Config:
+        """Every setting of the run, frozen, in sections: `run.config.model.ln_type`.
+
+        Raises:
+            UsageError: config.yaml is damaged.
+
+        Example:
+            >>> run.config.data.modulus, run.config.opt.learning_rate
+            (13, 0.001)
+        """
+        return self._files.config()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json with the present status: "new", "running", "interrupted",
+        "finished" or "diverged"; times in seconds, accuracies as shares, losses in nats.
+
+        Example:
+            >>> run.summary["status"], run.summary["step"]
+            ('finished', 60)
+        """
+        return self._files.summary()
+
+    @property
+    def phases(self) -> dict[str, int | None]:
+        """The step of each phase, None where it was not reached: memorised_at, generalised_at,
+        sustained_at, delay (in steps, between the first two) and collapsed_at.
+
+        Example:
+            >>> run.phases["generalised_at"] is None
+            True
+        """
+        summary = self.summary
+        return {phase: summary.get(phase) for phase in PHASES}
+
+    @property
+    def dataset(self) -> "Dataset":
+        """All pairs [a, b, =] (`.tokens` [batch 3]), their `.labels` [batch], and the row numbers
+        `.train` and `.test`, on the CPU.
+
+        Example:
+            >>> run.dataset.tokens.shape, len(run.dataset.train)
+            (torch.Size([169, 3]), 51)
+        """
+        from grok_cli.core.data import Dataset
+
+        return Dataset.of(self.config)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """The steps of which there are weights, in order.
+
+        Example:
+            >>> run.snapshots
+            [0, 1, 10, 20, 40, 50, 60]
+        """
+        return [snapshot_step(file) for file in self._files.snapshots()]
+
+    def metrics(self) -> "pl.DataFrame":
+        """What was measured, while training and afterwards: metrics.csv and measured.csv as one.
+
+        Returns:
+            A row a step, in order. Columns "step" (Int64) and one for each metric (Float64; losses
+            in nats, accuracies as shares), empty where it was not measured. `.to_pandas()` makes a
+            frame of pandas'.
+
+        Raises:
+            GrokError: a file is damaged.
+
+        Example:
+            >>> run.metrics().select("step", "train/accuracy")["step"].max()
+            60
+        """
+        import polars as pl
+
+        files = (self._files.metrics_file, self._files.measured_file)
+        series = read_series([file for file in files if file.exists() and file.stat().st_size])
+        if not series:
+            return pl.DataFrame(schema={STEP: pl.Int64})
+        return side_by_side(list(series.values()))
+
+    def snapshot(self, step: int | None = None) -> "Snapshot":
+        """The weights nearest to a step, with `.step` and `.config`.
+
+        Args:
+            step: number of updates; None: the last there is. Where another is the nearest, the
+                logger "grok_cli" says so at level INFO.
+
+        Raises:
+            UsageError: the run has no snapshot.
+            GrokError: it cannot be read.
+
+        Example:
+            >>> run.snapshot(45).step
+            40
+        """
+        from grok_cli.runs.checkpoints import load_snapshot
+
+        steps = self.snapshots
+        if not steps:
+            raise UsageError(f"{self.path}: no snapshot there; `grok runs` lists runs")
+        nearest = steps[-1] if step is None else min(steps, key=lambda known: abs(known - step))
+        if step not in (None, nearest):
+            log.info("%s: no snapshot of step %s; step %s is the nearest", self.path, step, nearest)
+        return load_snapshot(self._files.snapshot_file(nearest))
+
+    def model(self, step: int | None = None) -> "Transformer":
+        """The network with the weights nearest to a step, on the CPU: a `torch.nn.Module`.
+
+        `model(tokens)` [batch 3] -> logits [batch vocab]; `model.run_with_cache` reads and
+        `model.run_with_hooks` replaces named steps of the forward pass.
+
+        Args:
+            step: as in `snapshot`, which says which one it is.
+
+        Raises:
+            UsageError: the run has no snapshot.
+            GrokError: it cannot be read.
+
+        Example:
+            >>> run.model(step=20)(run.dataset.tokens).shape
+            torch.Size([169, 14])
+        """
+        return self.snapshot(step).model()
+
+    def cache(
+        self,
+        step: int | None = None,
+        rows: str = "all",
+        names: str | Sequence[str] | None = None,
+    ) -> "dict[str, Tensor]":
+        """Every named activation of a forward pass, without gradients.
+
+        Names and shapes are those of `grok_cli.core.steps`, for example "blocks.0.pattern" [batch
+        head query key], "blocks.0.mlp_post" [batch pos hidden], "logits" [batch vocab].
+
+        Args:
+            step: as in `snapshot`.
+            rows: "all", "train" or "test" pairs.
+            names: those wanted; None: all.
+
+        Raises:
+            UsageError: the run has no snapshot, or there are no such rows, or no such name.
+            GrokError: the snapshot cannot be read.
+
+        Example:
+            >>> run.cache(step=60, rows="test")["blocks.0.pattern"].shape
+            torch.Size([118, 2, 3, 3])
+        """
+        if rows not in ROWS:
+            hint = did_you_mean(rows, ROWS) or f"expected one of {', '.join(ROWS)}"
+            raise UsageError(f"rows={rows!r}: no such rows; {hint}")
+        dataset = self.dataset
+        wanted = [names] if isinstance(names, str) else names
+        return self.model(step).run_with_cache(dataset.tokens[dataset.rows(rows)], wanted)
+
+    def measure(self, names: str | Sequence[str]) -> "pl.DataFrame":
+        """Compute diagnostics from every snapshot, as `grok measure` does.
+
+        They are kept in the run's measured.csv, so that `metrics`, figures and exports have them.
+
+        Args:
+            names: of diagnostics; `grok measure --list` explains them.
+
+        Returns:
+            A row a snapshot: "step" (Int64) and the metrics (Float64; entropies and losses in
+            nats), nan where the weights are not finite.
+
+        Raises:
+            UsageError: no such diagnostic, no snapshot, or none of step 0 where that is needed.
+            GrokError: a snapshot cannot be read, or measured.csv not be written.
+
+        Example:
+            >>> run.measure("attention")["step"].to_list()
+            [0, 1, 10, 20, 40, 50, 60]
+        """
+        import polars as pl
+
+        from grok_cli.runs.measuring import measure_snapshots
+
+        wanted = [names] if isinstance(names, str) else list(names)
+        files = self._files.snapshots()
+        if not files:
+            raise UsageError(f"{self.path}: no snapshot there; `grok runs` lists runs")
+        try:
+            rows = [
+                {STEP: one.snapshot.step, **one.values} for one in measure_snapshots(files, wanted)
+            ]
+        except OSError as error:
+            raise GrokError(f"cannot write {self._files.measured_file}: {cause(error)}") from None
+        schema: dict[str, Any] = {key: pl.Float64 for row in rows for key in row}
+        return pl.DataFrame(rows, schema=schema | {STEP: pl.Int64})
+
+
+@dataclass(frozen=True)
+class Runs(Sequence[Run]):
+    """Several runs: those of a sweep, of a directory, or of a glob. A sequence.
+
+    Attributes:
+        runs: in the sweep's order, else by path.
+
+    Example:
+        >>> runs = grok.load("runs")
+        >>> len(runs), runs[0].config.model.ln_type
+        (1, 'off')
+    """
+
+    runs: tuple[Run, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Runs": ...
+    def __getitem__(self, index: int | slice) -> "Run | Runs":
+        return Runs(self.runs[index]) if isinstance(index, slice) else self.runs[index]
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def results(
+        self,
+        metrics: str | Sequence[str] | None = None,
+        *,
+        group_by: str | Sequence[str] = (),
+        include: Include = "finished",
+    ) -> "pl.DataFrame":
+        """What was measured in all runs, as one tidy table.
+
+        Args:
+            metrics: those wanted; None: all.
+            group_by: settings that name a group; none given: all that differ, seeds left out.
+            include: "finished", or "all": also runs that diverged or are not finished.
+
+        Returns:
+            A row a value. Columns "group" (String, for people: "pre, weight decay 0.5"), "run"
+            (String), "seed" (Int64), "step" (Int64), "metric" (String), "value" (Float64).
+
+        Raises:
+            UsageError: there is no such setting. A file that is damaged is a `GrokWarning`.
+
+        Example:
+            >>> grok.load("runs").results("train/loss").columns
+            ['group', 'run', 'seed', 'step', 'metric', 'value']
+        """
+        import polars as pl
+
+        results = results_of(self, group_by, include)
+        labels = pl.Series("group", [group.label for group in results.groups], dtype=pl.String)
+        table = results.frame([metrics] if isinstance(metrics, str) else metrics)
+        return table.with_columns(labels.gather(table["group"]))
+
+
+Measured = Run | Runs | Results | str | os.PathLike[str] | Iterable[Run]
+
+
+def results_of(
+    source: Measured, group_by: str | Sequence[str] = (), include: Include = "finished"
+) -> Results:
+    """What was measured in runs; a single one counts as it is, finished or not.
+
+    Raises:
+        UsageError: no run there, or no such setting to group by.
+    """
+    if isinstance(source, Results):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        source = load(source)
+    if isinstance(source, Run):
+        source, include = [source], "all"
+    runs = list(source) if isinstance(source, Iterable) else [source]
+    if not all(isinstance(run, Run) for run in runs):
+        raise UsageError(f"expected a run, runs, or where they lie, found {source!r:.60}")
+    keys = [group_by] if isinstance(group_by, str) else list(group_by)
+    paths = [run.path for run in runs if isinstance(run, Run)]
+    results = Results.from_disk(paths, keys or None, include=include)
+    for problem in results.problems:
+        warnings.warn(problem, GrokWarning, stacklevel=3)
+    return results
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """A run, a snapshot, or several runs, from where they lie on this disk.
+
+    Args:
+        path: a run's directory gives a `Run`, a snapshot's file (snapshots/step_000800.pt) a
+            `Snapshot`, a directory of runs or a glob gives `Runs`. A program that is checked by
+            types says which it expects: `run: grok.Run = grok.load(path)`.
+
+    Raises:
+        UsageError: there is none of them.
+        GrokError: the snapshot cannot be read.
+
+    Example:
+        >>> grok.load("runs/add-off-*")[0].summary["status"]
+        'finished'
+    """
+    from grok_cli.runs.checkpoints import load_snapshot
+
+    place = Path(path)
+    if place.is_file():
+        return load_snapshot(place)
+    if RunDir(place).exists():
+        return Run(place)
+    places = [place] if place.is_dir() else map(Path, sorted(glob(os.fspath(path))))
+    found = dict.fromkeys(run.path for root in places for run in find_runs(root))
+    if not found:
+        raise UsageError(
+            f"{path}: no run there; expected a run's directory, a snapshot, a directory of runs or "
+            "a glob (`grok runs DIR` lists runs)"
+        )
+    return Runs(tuple(map(Run, found)))
