@@ -92,3 +92,43 @@ def test_too_few_seeds_get_no_verdict() -> None:
 
 def test_where_the_published_steps_are_not_known_nothing_is_said() -> None:
     assert result_of([9000] * 5, None, None).result == UNDECIDED
+
+
+def test_reasons_count_the_seeds() -> None:
+    assert result_of([3000.0] * 4 + [9000.0]).reason == (
+        "0 of 5 before the first published seed, 1 after the last"
+    )
+    assert result_of([10.0, 20.0, 3000.0, 9000.0, 9000.0]).reason == (
+        "2 of 5 before the first published seed, 2 after the last"
+    )
+    assert result_of([9000.0] * 4).reason == "4 seeds are too few for this test"
+    ended = result_of([2000.0, NEVER, 9000.0, NEVER, 2500.0], length=3000)
+    assert ended.reason == "2 of 5 ended before the last published seed, not generalised"
+    assert (ended.before, ended.after, ended.p, ended.result) == (1, 1, None, UNDECIDED)
+
+
+def test_one_published_step_alone_is_not_enough() -> None:
+    for first, last in ((None, 3380), (2099, None)):
+        result = result_of([9000.0] * 5, first, last)
+        assert (result.before, result.after, result.p, result.result) == (0, 0, None, UNDECIDED)
+        assert result.reason == "the published seeds' steps are not known"
+
+
+def test_the_larger_side_is_tested() -> None:
+    """4 of 5 before and 1 after: p(4) = 12/252."""
+    result = result_of([10.0] * 4 + [9000.0])
+    assert (result.before, result.after) == (4, 1)
+    assert result.p == pytest.approx(12 / 252)
+    assert result.result == COMPATIBLE
+    assert result_of([10.0] * 4 + [3000.0], groups=1).result == INCOMPATIBLE  # 0.0476 < 0.05
+
+
+def test_what_the_published_runs_did_not_live_to_see_is_not_before_it() -> None:
+    assert result_of([10_000.0] * 5, NEVER, NEVER).before == 5
+    assert result_of([10_001.0] * 5, NEVER, NEVER).before == 0
+
+
+def test_a_run_that_ended_at_the_last_published_step_is_late() -> None:
+    assert result_of([NEVER] * 5, length=3380).result == INCOMPATIBLE
+    assert result_of([NEVER] * 5, length=3379).result == UNDECIDED
+    assert result_of([NEVER] * 5, 2099, NEVER, length=10_000).result == COMPATIBLE

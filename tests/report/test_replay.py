@@ -132,3 +132,70 @@ def test_compression_epoch_is_the_first_within_a_tenth_of_the_minimum_but_the_fi
     assert compression_epoch(steps, np.array([1.0, 9, 2.19, 2.0, 5])) == 400
     assert compression_epoch(steps, np.array([1.0, 9, 2.21, 2.0, 5])) == 600
     assert compression_epoch(steps[:1], np.array([1.0])) is None
+
+
+def test_compression_epoch_takes_a_tenth_above_the_minimum_itself_and_leaves_out_gaps() -> None:
+    """1.1 times 10 is 11; the first measured row is left out, not the first of the file."""
+    steps = np.array([1.0, 200, 400, 600])
+    assert compression_epoch(steps, np.array([1.0, 11, 10, 10])) == 200
+    assert compression_epoch(steps, np.array([math.nan, 10, 40, 10])) == 600
+    assert compression_epoch(steps, np.full(4, math.nan)) is None
+
+
+def test_difference_of_exactly_the_tolerance_agrees() -> None:
+    theirs = curves([1, 2], [0.0, 0.0])
+    assert agreements("m", curves([1, 2], [0.01, 0.0]), theirs)[0].parted is None
+    assert agreements("m", curves([1, 2], [0.001, 0.0]), theirs)[0].closely == 2
+
+
+def test_agreement_is_by_the_distance_in_either_direction() -> None:
+    for sign in (1, -1):
+        theirs = curves([1, 2], [sign * 20.0, 0])
+        assert agreements("m", curves([1, 2], [sign * 20.21, 0]), theirs)[0].parted == 1
+        assert agreements("m", curves([1, 2], [sign * 19.79, 0]), theirs)[0].parted == 1
+        assert agreements("m", curves([1, 2], [sign * 19.81, 0]), theirs)[0].parted is None
+
+
+def test_a_curve_that_never_agrees_does_so_up_to_step_0() -> None:
+    for agreement in agreements("m", curves([5, 6], [1, 1]), curves([5, 6], [2, 1])):
+        assert (agreement.closely, agreement.upto, agreement.parted) == (0, 0, 5)
+    for agreement in agreements("m", curves([5, 6], [1, 1]), curves([5, 6], [1, 1])):
+        assert math.isnan(agreement.ours)
+        assert math.isnan(agreement.published)
+        assert agreement.metric == "m"
+
+
+def test_values_that_are_not_known_are_not_compared() -> None:
+    nan = math.nan
+    ours = curves([1, 2, 3, 4], [5, nan, 7, 8])
+    theirs = curves([1, 2, 3, 4], [5, 6, nan, 8])
+    assert [a.upto for a in agreements("m", ours, theirs)] == [4] * 3
+
+
+def test_what_was_reached_says_until_when_ours_were_evaluated() -> None:
+    ours = curves([10, 20], [0.1, 0.2])
+    assert reached(BY_ACCURACY, ours, {"mean": 15}, 300) == [Reached("mean", NEVER, 15, 20, 300)]
+    nothing = curves([], [])
+    assert reached(BY_ACCURACY, nothing, {"last": 15}, 9) == [Reached("last", NEVER, 15, 0, 9)]
+
+
+def test_distance_is_the_part_of_the_published_step_by_which_ours_is_late() -> None:
+    assert Reached("mean", 1100, 1000, 10_000, 10_000).off == pytest.approx(0.1)
+    assert Reached("mean", 900, 1000, 10_000, 10_000).off == pytest.approx(-0.1)
+    assert Reached("mean", NEVER, 1000, 10_000, 10_000).off is None
+    assert Reached("mean", 1000, NEVER, 10_000, 10_000).off is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "published", "ended", "near"),
+    [
+        (10_000, 9500, 10_000, True),  # a step at the very end is within the length
+        (NEVER, 1000, 1100, False),  # 10 % later is the last that would have been near
+        (NEVER, NEVER, 9_999, None),
+        (9091, NEVER, 10_000, True),  # 10,000.1 with the tenth
+        (9090, NEVER, 10_000, False),
+        (NEVER, 9500, 20_000, None),  # beyond the published length nothing counts
+    ],
+)
+def test_ends_of_what_is_near(ours: float, published: float, ended: int, near: bool | None) -> None:
+    assert Reached("mean", ours, published, ended, 10_000).near is near

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from grok_cli.report.published import published
-from grok_cli.report.replay import ACCURACY, TEST_LOSS, Curves, Seeds
+from grok_cli.report.replay import ACCURACY, TEST_LOSS, TRAIN_LOSS, Curves, Seeds
 from grok_cli.report.verdict import (
     NOT_REPRODUCED,
     REPLAYED,
@@ -154,3 +154,113 @@ def test_groups_that_never_generalised_are_in_no_order() -> None:
     never = [compared("off", [NEVER] * 5), compared("mlp-pre", [NEVER] * 5)]
     assert same_order(never) is None
     assert same_order([compared("off", [100.0] * 5), compared("mlp-pre", [NEVER] * 5)]) is None
+
+
+def test_reason_names_the_curve_that_parts_first_with_both_values() -> None:
+    """Ours is half of the published loss from step 1,200 on: 26.58308 in the mean."""
+    result = compared("off", USUAL["off"], upto=1000)
+    assert result.reason == (
+        "follows to step 1,000, parts at 1,200 (mean test loss: 13.292, published 26.583)"
+    )
+    apart = compared("off", USUAL["off"], upto=50)
+    assert apart.reason == (
+        "the same start, but parts at 100 (mean test loss: 3.6296, published 7.2592); "
+        "0 of 5 before the first published seed, 0 after the last"
+    )
+
+
+def test_agreement_up_to_step_100_is_a_replay_and_to_an_earlier_one_is_not() -> None:
+    assert compared("off", USUAL["off"], upto=100).result == REPLAYED
+    short = compared("off", USUAL["off"], upto=50, length=50)
+    assert short.reason.startswith("the same start, but compared to step 50 only; ")
+    assert short.result == UNDECIDED
+
+
+def test_each_loss_is_compared_with_its_own() -> None:
+    """The training loss parts at once, the test loss at step 1,200: the first ends the replay."""
+    known = KNOWN.groups["off"]
+    train = known.curves[TRAIN_LOSS]
+    ours = {
+        ACCURACY: accuracy(USUAL["off"]),
+        TEST_LOSS: loss_as_published("off", 1000),
+        TRAIN_LOSS: Seeds(train.steps, np.array([train.mean + 1] * 5)),
+    }
+    result = compare(known, ours, True, KNOWN, 4)
+    assert (result.result, result.upto) == (REPRODUCED, 0)
+    assert result.parted is not None
+    assert (result.parted.metric, result.parted.parted) == (TRAIN_LOSS, 1)
+    ours[TRAIN_LOSS] = Seeds(train.steps, np.array([train.lowest, train.mean, train.highest]))
+    upto = {(a.metric, a.curve): a.upto for a in compare(known, ours, True, KNOWN, 4).agreements}
+    assert upto[TRAIN_LOSS, "lowest"] == upto[TRAIN_LOSS, "highest"] == 10_000
+    assert upto[TEST_LOSS, "mean"] == 1000
+
+
+def test_accuracy_tells_generalisation_and_the_loss_stands_beside_it() -> None:
+    result = compared("off", USUAL["off"], upto=1000)
+    assert [(r.which, r.ours, r.published) for r in result.accuracy] == [
+        ("first", 6290, 6283),
+        ("mean", 7900, 7764),
+        ("last", 7900, 7900),
+    ]
+    assert [(r.which, r.published) for r in result.loss] == [
+        ("first", 6328),
+        ("mean", 7807),
+        ("last", 7935),
+    ]
+    assert result.generalised == result.accuracy
+    assert (result.runs, result.exact, result.median) == (5, True, 7300)
+
+
+def test_compression_epochs_stand_beside_the_published_ones() -> None:
+    metric = "alpha_req/alpha_test"
+    ours = {metric: Seeds(np.array([1.0, 200, 400]), np.array([[0.1, 5, 2], [0.1, 7, 2]]))}
+    result = compare(KNOWN.groups["off"], ours, False, KNOWN, 4)
+    assert result.compressed == {metric: (400, 8200)}
+    assert (result.runs, result.steps) == (2, ())
+
+
+def test_without_runs_nothing_is_said() -> None:
+    result = compare(KNOWN.groups["off"], {}, True, KNOWN, 4)
+    assert (result.runs, result.steps, result.upto, result.parted) == (0, (), 0, None)
+    assert (result.result, result.median) == (UNDECIDED, math.inf)
+    assert (result.accuracy, result.loss, result.compressed) == ((), (), {})
+    assert same_order([result, result]) is None
+
+
+def test_p_value_is_that_of_five_published_seeds_and_corrected_for_the_groups() -> None:
+    late = compared("off", [9000.0] * 5)
+    assert late.test is not None
+    assert late.test.p == 2 / 252
+    assert late.result == NOT_REPRODUCED
+    assert compared("off", [9000.0] * 5, groups=7).result == UNDECIDED  # 7 * 2 / 252 > 0.05
+
+
+def test_equal_medians_are_in_no_published_order() -> None:
+    """The published seeds of mlp-pre (to 1,228) are all before those of pre (from 2,099)."""
+    assert same_order([compared("mlp-pre", [1500.0] * 5), compared("pre", [1500.0] * 5)]) is False
+    assert same_order([compared("pre", [1501.0] * 5), compared("mlp-pre", [1500.0] * 5)])
+
+
+def test_sentence_names_the_groups_the_range_of_steps_and_the_largest_distance() -> None:
+    """attn-pre's last seed generalises at 7,350 of 7,226, 1.7 % late; the mean 3.1 %."""
+    far = compared("attn-pre", [3700, 5000, 6000, 7000, 7350], upto=200)
+    several = [compared("off", USUAL["off"], upto=1000), far, compared("pre", USUAL["pre"], 400)]
+    assert overall(several) == (
+        "Replayed: all 3 groups, the published curves up to steps 200 to 1,000, "
+        "generalisation within 3.1% of the published steps."
+    )
+    one = compared("off", USUAL["off"])
+    assert overall([one]) == "Reproduced: off compatible with the published seeds."
+    early = [compared(name, [10.0] * 5) for name in ("off", "pre")]
+    few = [compared(name, [10.0]) for name in ("attn-pre", "mlp-pre")]
+    assert overall([*early, *few, *several]) == (
+        "Not reproduced: off, pre not compatible with the published seeds. "
+        "Undecided: attn-pre, mlp-pre cannot be compared yet. "
+        "Replayed: off, attn-pre, pre, the published curves up to steps 200 to 1,000, "
+        "generalisation within 3.1% of the published steps."
+    )
+    two = [compared(name, USUAL[name]) for name in ("off", "mlp-pre")]
+    assert overall([*two, compared("attn-pre", [5000.0])]) == (
+        "Undecided: attn-pre cannot be compared yet. Reproduced: off, mlp-pre compatible with the "
+        "published seeds, and in the published order."
+    )
