@@ -22,7 +22,10 @@ class GrokWarning(UserWarning):
 
 def cause(error: OSError) -> str:
     """Why something could not be read or written, in words; never empty."""
-    return error.strerror or " ".join(str(error).split()) or type(error).__name__
+    if error.strerror:
+        return error.strerror
+    text = str(error.args[0]) if error.args else ""  # of a library, without a number
+    return " ".join(text.split()) or type(error).__name__
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from grok_cli.cli.selection import (
     say_left_out,
     say_problems,
 )
-from grok_cli.errors import GrokError, UsageError, cause
+from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from grok_cli.results import Results
@@ -87,18 +87,15 @@ def export_csv(
     refuse_empty(results, where)
     from grok_cli.results import export
 
-    try:
-        if summary:
-            typer.echo(export.write_summary(results, out))
-        if long or not summary:
-            metrics = export.chosen_metrics(results, listed(metric))
-            if long:
-                typer.echo(export.write_long(results, metrics, out))
-            else:
-                for file in export.write_tables(results, metrics, out, std=std, per_seed=per_seed):
-                    typer.echo(file)
-    except OSError as error:
-        raise GrokError(f"cannot write to {out}: {cause(error)}") from None
+    if summary:
+        typer.echo(export.write_summary(results, out))
+    if long or not summary:
+        metrics = export.chosen_metrics(results, listed(metric))
+        if long:
+            typer.echo(export.write_long(results, metrics, out))
+        else:
+            for file in export.write_tables(results, metrics, out, std=std, per_seed=per_seed):
+                typer.echo(file)
     end(results.problems)
 
 

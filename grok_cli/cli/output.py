@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grok_cli.runs.files import without_nan, write_text
+from grok_cli.runs.files import without_nan, write_output
 
 GAP = 2  # columns of space between two columns
 ABSENT = "–"
@@ -74,7 +74,7 @@ def print_table(
         console: where the table goes to; stdout by default.
 
     Raises:
-        OSError: the CSV file cannot be written.
+        GrokError: the CSV file cannot be written.
     """
     if csv is not None:
         write_csv(csv, columns, rows)
@@ -104,14 +104,14 @@ def write_csv(file: Path, columns: Sequence[Column], rows: Sequence[Mapping[str,
     """Write rows to a CSV file with the columns' keys as its first line.
 
     Raises:
-        OSError: the file cannot be written.
+        GrokError: the file cannot be written.
     """
     stream = io.StringIO(newline="")
     writer = csv_format.writer(stream)
     writer.writerow([column.key for column in columns])
     for row in rows:
         writer.writerow([_csv_cell(column, row.get(column.key)) for column in columns])
-    write_text(file, stream.getvalue())
+    write_output(file, stream.getvalue())
 
 
 def escape(text: object, *, keep_lines: bool = False) -> str:

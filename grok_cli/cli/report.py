@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from grok_cli.cli import completion
 from grok_cli.cli.selection import Where, check_directory, end, refuse_empty, say_problems
-from grok_cli.errors import GrokError, UsageError, cause
+from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from grok_cli.sweeps.spec import Spec
@@ -66,10 +66,7 @@ def report(
     refuse_empty(content.results, where)
     file = compact or out or directory / ("report.md" if markdown else "report.html")
     write = write_compact if compact else write_markdown if markdown else write_html
-    try:
-        write(content, file)
-    except OSError as error:
-        raise GrokError(f"cannot write {file}: {cause(error)}") from None
+    write(content, file)
     typer.echo(file)
     end(content.problems)
 

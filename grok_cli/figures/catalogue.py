@@ -4,7 +4,6 @@ A new figure is one function here (and an entry), or a line if it is metrics aga
 is then on the command line, in reports and in the terminal.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from grok_cli.errors import UsageError
+from grok_cli.errors import UsageError, did_you_mean
 from grok_cli.figures.chart import Axis, Band, Bar, Chart, Level, Line, Point, Reference
 from grok_cli.figures.curves import Curve, curves_to_draw
 from grok_cli.figures.names import in_order, legend_of
@@ -87,8 +86,7 @@ def make_chart(name: str, results: Results, options: Options | None = None) -> C
     if name in results.metrics:
         return _course(name, Course((name,), name), results, options)
     known = [*CATALOGUE, *results.metrics]
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"expected one of {', '.join(known)}"
+    hint = did_you_mean(name, known) or f"expected one of {', '.join(known)}"
     raise UsageError(f"{name}: no such figure or metric; {hint}")
 
 

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from grok_cli.errors import GrokError, UsageError, cause
+from grok_cli.errors import UsageError
 from grok_cli.figures.chart import Array, Band, Bar, Chart, Key, Line
 from grok_cli.figures.style import SETTINGS
 from grok_cli.runs.files import write_output
@@ -86,10 +86,7 @@ def save(figure: "Figure", path: Path, style: str = "screen") -> None:
     content = BytesIO()
     with matplotlib.rc_context({**SETTINGS[style], "svg.hashsalt": "grok"}):
         figure.savefig(content, format=kind[1:], metadata=metadata)
-    try:
-        write_output(path, content.getvalue())
-    except OSError as error:
-        raise GrokError(f"cannot write {path}: {cause(error)}") from None
+    write_output(path, content.getvalue())
 
 
 def check_ending(path: Path) -> None:

@@ -21,7 +21,7 @@ from grok_cli.report.report import Report, number
 from grok_cli.results import Group
 from grok_cli.results.export import summary_table
 from grok_cli.results.run import STEP
-from grok_cli.runs.files import write_bytes, write_text
+from grok_cli.runs.files import make_folder, write_output
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,34 +36,34 @@ def write_html(report: Report, file: Path) -> None:
     """Write the report as one page.
 
     Raises:
-        OSError: it cannot be written.
+        GrokError: it cannot be written.
     """
-    write_text(file, html_page(report))
+    write_output(file, html_page(report))
 
 
 def write_markdown(report: Report, file: Path) -> None:
     """Write the report as Markdown, and two figures beside it.
 
     Raises:
-        OSError: they cannot be written.
+        GrokError: they cannot be written.
     """
     images = _figures(report, str(file.with_name(f"{file.stem}-")), IN_MARKDOWN)
-    write_text(file, markdown_page(report, images))
+    write_output(file, markdown_page(report, images))
 
 
 def write_compact(report: Report, folder: Path) -> None:
     """Write the report as a folder of its own, below a megabyte.
 
     Raises:
-        OSError: it cannot be made, or written.
+        GrokError: it cannot be made, or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     images = _figures(report, f"{folder}/")
     for image in images:
         _shrink(image)
-    write_text(folder / "README.md", markdown_page(report, images))
-    write_text(folder / "curves.csv", curves_table(report).write_csv())
-    write_text(folder / "runs.csv", runs_table(report).write_csv())
+    write_output(folder / "README.md", markdown_page(report, images))
+    write_output(folder / "curves.csv", curves_table(report).write_csv())
+    write_output(folder / "runs.csv", runs_table(report).write_csv())
 
 
 def runs_table(report: Report) -> "pl.DataFrame":
@@ -150,4 +150,4 @@ def _shrink(picture: Path) -> None:
         small = image.convert("RGB").quantize(COLOURS)
     content = BytesIO()
     small.save(content, "PNG", optimize=True)
-    write_bytes(picture, content.getvalue())
+    write_output(picture, content.getvalue())

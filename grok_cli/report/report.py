@@ -23,6 +23,7 @@ from grok_cli.results import Group, Results, Run
 from grok_cli.results.group import PLACEMENT, SEEDS, shown, varying_keys
 from grok_cli.results.phases import PhaseStats, generalised, phase_stats
 from grok_cli.results.run import STEP
+from grok_cli.runs.directory import RunDir
 from grok_cli.runs.settings import flat_settings
 from grok_cli.runs.sweep_record import read_records
 from grok_cli.sweeps.plan import plan_runs
@@ -398,10 +399,8 @@ def _length(run: Run) -> int:
 
 
 def _sessions(run: Run) -> list[dict[str, Any]]:
-    """The entries of a run's environment.json; none if there is no such file, or it is damaged."""
+    """The entries of a run's environment.json; none if there is none that can be read."""
     try:
-        sessions = json.loads((run.path / "environment.json").read_text()) if run.path else []
-    except (OSError, ValueError, RecursionError):
+        return RunDir(run.path).sessions() if run.path else []
+    except OSError:
         return []
-    entries = sessions if isinstance(sessions, list) else []
-    return [session for session in entries if isinstance(session, dict)]

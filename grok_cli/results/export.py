@@ -18,7 +18,7 @@ from grok_cli.results.group import Group, side_by_side, statistics
 from grok_cli.results.phases import PHASES
 from grok_cli.results.run import SEED, STEP
 from grok_cli.results.table import Results
-from grok_cli.runs.files import write_atomically
+from grok_cli.runs.files import make_folder, stream_output
 
 
 def chosen_metrics(results: Results, globs: Sequence[str]) -> list[str]:
@@ -43,7 +43,7 @@ def write_tables(
     """Write a file a metric, in the columns of `metric_table`; yields each once it is written.
 
     Raises:
-        OSError: a file cannot be written.
+        GrokError: a file cannot be written.
     """
     files = _unique([metric.replace("/", "_") for metric in metrics])
     for metric, name in zip(metrics, files, strict=True):
@@ -56,7 +56,7 @@ def write_long(results: Results, metrics: Sequence[str], out: Path) -> Path:
     """Write "long.csv", in the columns of `long_tables`, a run at a time; return its path.
 
     Raises:
-        OSError: the file cannot be written.
+        GrokError: the file cannot be written.
     """
 
     def write(file: IO[bytes]) -> None:
@@ -70,14 +70,14 @@ def write_summary(results: Results, out: Path) -> Path:
     """Write "summary.csv", in the columns of `summary_table`; return its path.
 
     Raises:
-        OSError: the file cannot be written.
+        GrokError: the file cannot be written.
     """
     return _write(out / "summary.csv", summary_table(results).write_csv)
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, write)
+    make_folder(path.parent)
+    stream_output(path, write)
     return path
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from grok_cli.errors import GrokError, cause
+
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Replace `path` by what `write` puts into the file that it is given.
@@ -29,22 +31,44 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
-def write_output(path: Path, content: bytes) -> None:
-    """Write a file that the user named: whole or not at all.
+def write_output(path: Path, content: bytes | str) -> None:
+    """Write a file that the user named; see `stream_output`."""
+    data = content.encode() if isinstance(content, str) else content
+    stream_output(path, lambda file: file.write(data))
+
+
+def stream_output(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file that the user named, as `write` does: whole or not at all.
 
     A link is followed and stays a link. What is no regular file (a named pipe, a device) is
     written to and stays what it is; so is whatever stands below /dev, such as /dev/stdout.
 
     Raises:
-        OSError: it cannot be written, or half of it is written to what is no regular file.
+        GrokError: it cannot be written, or half of it is written to what is no regular file.
+        BrokenPipeError: whoever read has seen enough.
     """
-    if path.parent == Path("/dev") or (path.exists() and not path.is_file()):
-        with path.open("wb", buffering=0) as stream:
-            view = memoryview(content)
-            while view:
-                view = view[stream.write(view) :]
-        return
-    write_bytes(Path(os.path.realpath(path)), content)
+    try:
+        if path.parent == Path("/dev") or (path.exists() and not path.is_file()):
+            with path.open("wb") as stream:
+                write(stream)
+        else:
+            write_atomically(Path(os.path.realpath(path)), write)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise GrokError(f"cannot write {path}: {cause(error)}") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that the user named, unless it is there.
+
+    Raises:
+        GrokError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GrokError(f"cannot make {path}: {cause(error)}") from None
 
 
 def keep_previous(path: Path, previous: Path) -> None:

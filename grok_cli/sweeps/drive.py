@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from grok_cli.errors import GrokError, cause
+from grok_cli.errors import GrokError
 from grok_cli.executors.base import Change, Executor, Job
 from grok_cli.executors.worker import INTERRUPTED, ending, last_lines
 from grok_cli.runs.directory import DONE
@@ -187,13 +187,11 @@ class Driver:
                 return True
             self.watcher.changed(entry)
             return False
-        except OSError as error:
-            entry.reason = f"cannot make {entry.planned.run.path}: {cause(error)}"
-            if error.errno in HOPELESS:
-                self._give_up(entry.reason)
-                return False
         except GrokError as error:
             entry.reason = str(error)
+            if is_hopeless(entry.reason):
+                self._give_up(entry.reason.partition(";")[0])
+                return False
         entry.enter("failed")
         self.watcher.changed(entry)
         self._mind_failure(entry)

@@ -11,8 +11,7 @@ from typing import Any
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import DONE, RunDir
-from grok_cli.runs.files import write_text
-from grok_cli.runs.settings import build_config, dump_config, flat_settings
+from grok_cli.runs.settings import build_config, flat_settings
 from grok_cli.sweeps.reuse import TrainedRuns, link_run
 from grok_cli.sweeps.seeds import PAPER_SEEDS
 from grok_cli.sweeps.spec import Spec
@@ -53,16 +52,14 @@ class PlannedRun:
         """Make the directory or the link, unless it is there.
 
         Raises:
-            OSError: it cannot be made.
-            UsageError: the link cannot be made.
+            UsageError: it cannot be made.
         """
         if self.run.exists():
             return
         if self.taken_from is not None:
             link_run(self.run.path, self.taken_from.path)
             return
-        self.run.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.run.config_file, dump_config(self.config))
+        self.run.write_config(self.config)
 
     def check(self) -> None:
         """Raise UsageError if the directory is there but its config.yaml is of another run."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from grok_cli.errors import GrokError, UsageError
+from grok_cli.errors import GrokError, UsageError, cause
 from grok_cli.runs.directory import DONE, RunDir, find_runs
 
 DIGEST = re.compile(r"-([0-9a-f]{10})$")
@@ -146,8 +146,7 @@ def link_run(path: Path, target: Path) -> None:
             ) from None
     except OSError as error:
         raise UsageError(
-            f"cannot link {path} to {target}: {error.strerror or error}; --no-reuse trains the "
-            "run anew"
+            f"cannot link {path} to {target}: {cause(error)}; --no-reuse trains the run anew"
         ) from None
     finally:
         draft.unlink(missing_ok=True)

@@ -11,7 +11,6 @@
 Settings are nested sections or "section.key".
 """
 
-import difflib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from grok_cli.core.config import SECTIONS, affects_result
+from grok_cli.errors import did_you_mean
 from grok_cli.runs.settings import (
     SWEEP_FIELDS,
     SettingsError,
@@ -74,10 +74,9 @@ def find_spec(name: str) -> Path:
     if study.is_file():
         return study
     known = sorted(file.stem for file in STUDIES.glob("*.yaml"))
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
     studies = f" nor a study ({', '.join(known)})" if known else ""
-    raise SettingsError(f"{name} is no file{studies}{hint or '; expected FILE.yaml'}")
+    hint = did_you_mean(name, known) or "expected FILE.yaml"
+    raise SettingsError(f"{name} is no file{studies}; {hint}")
 
 
 def read_spec(path: Path) -> Spec:
@@ -109,8 +108,7 @@ def spec_of(content: Mapping[str, Any], source: str) -> Spec:
         )
     for name in content:
         if name not in FIELDS:
-            nearest = difflib.get_close_matches(str(name), FIELDS, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"expected {', '.join(FIELDS)}"
+            hint = did_you_mean(name, FIELDS) or f"expected {', '.join(FIELDS)}"
             if str(name).partition(".")[0] in SECTIONS:
                 hint = "settings of every run stand below base:"
             raise SettingsError(f"{source}: unknown field {name}; {hint}")

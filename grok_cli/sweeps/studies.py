@@ -1,13 +1,13 @@
 """The studies that come with the program, and how far each is here."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grok_cli.errors import GrokError, UsageError
+from grok_cli.errors import GrokError, UsageError, did_you_mean
 from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.directory import DONE, find_runs
+from grok_cli.runs.files import write_output
 from grok_cli.sweeps.estimate import Speeds, forecast, measured_speeds, recorded_speeds
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns
@@ -59,8 +59,7 @@ def find_study(name: str) -> Path:
     """
     known = [file.stem for file in study_files()]
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else "`grok studies` lists them"
+        hint = did_you_mean(name, known) or "`grok studies` lists them"
         raise UsageError(f"{name} is no study; {hint}")
     return STUDIES / f"{name}.yaml"
 
@@ -69,16 +68,13 @@ def copy_study(name: str, file: Path) -> None:
     """Copy a study's file.
 
     Raises:
-        UsageError: there is no such study, or the new file exists or cannot be written.
+        UsageError: there is no such study, or a file of that name already.
+        GrokError: the new file cannot be written.
     """
     text = find_study(name).read_text()
-    try:
-        with file.open("x") as new:
-            new.write(text)
-    except FileExistsError:
-        raise UsageError(f"{file} exists; choose another name") from None
-    except OSError as error:
-        raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
+    if file.is_file() or file.is_dir():
+        raise UsageError(f"{file} exists; choose another name")
+    write_output(file, text)
 
 
 def overview(runs_dir: Path, measure: bool = False) -> Overview:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from grok_cli.errors import UsageError
+from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import RunDir, check_name, create_run
 from grok_cli.runs.files import write_output
 from grok_cli.runs.launch import train_run
@@ -117,10 +117,10 @@ def test_output_goes_through_pipes_and_links(tmp_path: Path) -> None:
 
 
 def test_output_that_cannot_be_written_leaves_nothing(small_disk: Path) -> None:
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(GrokError, match=r"x\.png: No space left"):
         write_output(small_disk / "x.png", bytes(2**20))
     assert list(small_disk.iterdir()) == []
     (small_disk / "x.png").write_bytes(b"old")
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(GrokError, match=r"x\.png: No space left"):
         write_output(small_disk / "x.png", bytes(2**20))
     assert (small_disk / "x.png").read_bytes() == b"old"

@@ -226,10 +226,10 @@ def test_a_machine_that_was_taken_away_is_no_attempt(runs: list[PlannedRun]) -> 
 def test_a_full_disk_stops_the_sweep_with_one_message(
     runs: list[PlannedRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(planned: PlannedRun) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(PlannedRun, "create", full)
+    monkeypatch.setattr("grok_cli.runs.directory.write_text", full)
     driver = Driver(runs, ScriptedExecutor(), SweepWatcher(), sleep=lambda seconds: None)
     assert states(driver.run()) == ["waiting"] * 2
     assert "No space left on device" in driver.trouble
