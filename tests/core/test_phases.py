@@ -70,3 +70,27 @@ def test_state_restores_a_streak() -> None:
     after = Phases(**before.state())
     after.see_test(600, 1.0)
     assert after.sustained == 100
+
+
+def test_summary_says_when_each_phase_began() -> None:
+    phases = phases_of({200: 1.0, 700: 1.0, 800: 0.5}, {150: 1.0})
+    assert phases.summary() == {
+        "phase": "collapsed",
+        "memorised_at": 150,
+        "generalised_at": 200,
+        "sustained_at": 200,
+        "delay": 50,
+        "collapsed_at": 800,
+    }
+    assert phases_of({}).summary() == {"phase": "memorising"} | dict.fromkeys(
+        ("memorised_at", "generalised_at", "sustained_at", "delay", "collapsed_at")
+    )
+
+
+def test_the_limits_themselves_count() -> None:
+    """0.995 has generalised, 0.9 has not collapsed, and a test that comes first is a delay < 0."""
+    assert phases_of({10: 0.995}).now == "generalised"
+    steady = {100: 1.0, 600: 1.0}
+    assert phases_of({**steady, 700: 0.9}, {1: 1.0}).collapsed is None
+    assert phases_of({**steady, 700: 0.5, 800: 0.9}, {1: 1.0}).now == "generalising"
+    assert phases_of({100: 1.0}, {150: 1.0}).delay == -50

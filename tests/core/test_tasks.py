@@ -81,3 +81,24 @@ def test_division_leaves_out_zero_and_keeps_row_numbers() -> None:
     dataset = Dataset.of(small_config(data__task="divide"))
     assert len(dataset.labels) == 13 * 12
     assert (dataset.tokens[:, 1] > 0).all()
+
+
+def test_number_of_classes_is_that_of_the_tokens_or_of_the_largest_label() -> None:
+    """11 elements and "="; 10 + 10 = 10100b, and 10100b xor 01011b = 31, the largest label."""
+    for task, vocab in (("add", 12), ("sum-shift", 12), ("sum-xor", 32)):
+        dataset = Dataset.of(small_config(data__task=task, data__modulus=11))
+        assert (dataset.p, dataset.vocab) == (11, vocab)
+
+
+def test_rows_of_a_split_are_its_own_and_all_are_in_order() -> None:
+    dataset = Dataset.of(small_config())
+    assert dataset.rows("train").equal(dataset.train)
+    assert dataset.rows("test").equal(dataset.test)
+    assert dataset.rows("all").tolist() == list(range(169))
+    assert dataset.tokens[5 * 13 + 7].tolist() == [5, 7, 13]
+
+
+def test_training_rows_of_another_seed_are_those_of_its_split() -> None:
+    mine, other = (Dataset.of(small_config(train__seed=seed)) for seed in (1, 2))
+    assert mine.training_rows_of(2).equal(other.train)
+    assert not mine.train.equal(other.train)

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from grok_cli.core.training import Recorder, Row, Trainer, evaluation_steps, total_norm
+from grok_cli.core.training import (
+    Outcome,
+    Recorder,
+    Recorders,
+    Row,
+    Trainer,
+    evaluation_steps,
+    find_device,
+    is_finite,
+    total_norm,
+)
+from grok_cli.errors import UsageError
 from tests.conftest import small_config
 
 
@@ -134,3 +145,122 @@ def test_diverged_run_keeps_its_rows_up_to_the_broken_one() -> None:
     assert memory.table[-1]["step"] == trainer.step
     assert not all(math.isfinite(value) for value in memory.table[-1].values())
     assert all(math.isfinite(value) for row in memory.table[:-1] for value in row.values())
+
+
+def test_first_and_last_step_are_evaluated_besides_every_tenth() -> None:
+    memory = Memory()
+    Trainer(small_config(train__steps=23)).run(memory)
+    assert [row["step"] for row in memory.table] == list(range(1, 24))
+    assert [row["step"] for row in memory.table if "test/loss" in row] == [1, 10, 20, 23]
+    assert all(("test/loss" in row) == ("test/accuracy" in row) for row in memory.table)
+
+
+class Counted:
+    """A diagnostic that notes when it was measured."""
+
+    every = 20
+    columns = ("seen",)
+
+    def measure(self, *_: object) -> dict[str, float]:
+        return {"seen": 7.0}
+
+
+class Told(Memory):
+    """Notes all that it is told, in order."""
+
+    def __init__(self, log: list[object]) -> None:
+        super().__init__()
+        self.log = log
+
+    def start(self, trainer: Trainer, columns: Sequence[str]) -> None:
+        self.log.append(("start", trainer.step, list(columns)))
+
+    def finish(self, trainer: Trainer, outcome: Outcome) -> None:
+        self.log.append(("finish", trainer.step, outcome.status, outcome.message))
+
+
+def test_a_diagnostic_is_measured_at_step_1_and_at_multiples_of_its_period() -> None:
+    log: list[object] = []
+    told = Told(log)
+    Trainer(small_config(train__steps=45)).run(told, [Counted()])
+    assert [row["step"] for row in told.table if "seen" in row] == [1, 20, 40]
+    assert told.table[0]["seen"] == 7
+    columns = [
+        *("train/loss", "train/accuracy"),
+        *("grads/weight_norm", "grads/grad_norm", "grads/update_norm"),
+        *("test/loss", "test/accuracy", "seen"),
+    ]
+    assert log == [("start", 0, columns), ("finish", 45, "finished", "")]
+
+
+def test_several_recorders_are_told_the_same_in_order() -> None:
+    log: list[object] = []
+    both = Told(log), Told(log)
+    Trainer(small_config(train__steps=25)).run(Recorders(*both))
+    assert [entry[0] for entry in log if isinstance(entry, tuple)] == ["start"] * 2 + ["finish"] * 2
+    assert both[0].table == both[1].table != []
+    assert both[0].snapshots == both[1].snapshots == [0, 1, 10, 20, 25]
+    assert both[0].saves == both[1].saves == [20, 25]
+
+
+def test_an_interrupted_run_is_saved_and_says_where() -> None:
+    log: list[object] = []
+    told, trainer = Told(log), Trainer(small_config())
+    outcome = trainer.run(told, should_stop=lambda: trainer.step == 7)
+    assert (outcome.status, outcome.message) == ("interrupted", "interrupted at step 7")
+    assert (told.saves, told.snapshots) == ([7], [0, 1])
+    assert [row["step"] for row in told.table] == [1, 2, 3, 4, 5, 6, 7]
+    last = Trainer(small_config(train__steps=7))
+    assert last.run(should_stop=lambda: last.step == 7).status == "finished"
+
+
+@pytest.mark.parametrize("step", [-1, 61, True, "5", None])
+def test_a_state_of_no_step_of_the_run_is_refused(step: object) -> None:
+    trainer = Trainer(small_config())
+    with pytest.raises(ValueError, match=r"step: expected a number from 0 to 60, found ") as caught:
+        trainer.load(trainer.state() | {"step": step})
+    assert repr(step) in str(caught.value)
+    for end in (0, 60):
+        trainer.load(trainer.state() | {"step": end})
+        assert trainer.step == end
+
+
+def test_a_batch_as_large_as_the_training_set_is_all_of_it_in_its_order() -> None:
+    whole = Trainer(small_config()).dataset.train
+    for size in (len(whole), len(whole) + 1):
+        assert Trainer(small_config(train__batch_size=size))._batch(1).equal(whole)
+    trainer = Trainer(small_config(train__batch_size=len(whole) - 1))
+    assert [len(trainer._batch(step)) for step in (1, 2)] == [len(whole) - 1, 1]
+
+
+def test_devices_that_are_not_there_are_named_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def have(gpus: int) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+
+    have(0)
+    assert find_device("auto") == find_device("cpu") == torch.device("cpu")
+    with pytest.raises(UsageError) as caught:
+        find_device("cuda")
+    assert str(caught.value) == (
+        "run.device: cuda, but no GPU here that PyTorch can use; expected one of auto, cpu"
+    )
+    have(2)
+    assert find_device("auto").type == find_device("cuda").type == "cuda"
+    assert find_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(UsageError) as caught:
+        find_device("cuda:2")
+    assert str(caught.value) == (
+        "run.device: cuda:2, but 2 GPUs here; expected one of auto, cpu, cuda:0, cuda:1"
+    )
+
+
+@pytest.mark.parametrize("name", ["train/loss", "grads/update_norm", "test/loss"])
+def test_a_row_is_broken_when_a_loss_or_the_update_is_not_finite(name: str) -> None:
+    row = {"train/loss": 1.0, "grads/update_norm": 1.0, "test/loss": 1.0, "seen": math.nan}
+    assert is_finite(row)
+    assert is_finite({"train/loss": 1.0})
+    for value in (math.nan, math.inf, -math.inf):
+        assert not is_finite(row | {name: value})
