@@ -9,13 +9,13 @@ import pytest
 from grok_cli.core.training import Recorder, Row, Trainer
 from grok_cli.executors.ray import mirror
 from grok_cli.executors.ray.mirror import (
-    Batch,
+    Parcel,
     SentFile,
     Stamps,
     changed_files,
     plant,
     seed_files,
-    write_batch,
+    write_parcel,
 )
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
@@ -30,13 +30,13 @@ class Sender(Recorder):
 
     def __init__(self, source: Path, seed: dict[str, bytes]) -> None:
         source.mkdir(parents=True)
-        self.source, self.seen, self.batches = source, plant(source, seed), list[Batch]()
+        self.source, self.seen, self.parcels = source, plant(source, seed), list[Parcel]()
 
-    def send(self, ended: bool = False) -> Batch:
-        batch = changed_files(self.source, self.seen, ended)
-        self.seen = self.seen | {file.name: file.stamp for file in batch.files}
-        self.batches.append(batch)
-        return batch
+    def send(self, ended: bool = False) -> Parcel:
+        parcel = changed_files(self.source, self.seen, ended)
+        self.seen = self.seen | {file.name: file.stamp for file in parcel.files}
+        self.parcels.append(parcel)
+        return parcel
 
     def rows(self, rows: Sequence[Row]) -> None:
         self.send()
@@ -49,12 +49,12 @@ def train(run: RunDir, watcher: Recorder | None = None) -> None:
     assert train_run(run, CONFIG, watcher).status == "finished"
 
 
-def sent(source: Path, seed: dict[str, bytes]) -> list[Batch]:
+def sent(source: Path, seed: dict[str, bytes]) -> list[Parcel]:
     """All that is sent of a run which goes on from a seed to its end."""
     sender = Sender(source, seed)
     train(RunDir(source), sender)
     sender.send(ended=True)
-    return sender.batches
+    return sender.parcels
 
 
 def result(run: RunDir) -> list[bytes]:
@@ -72,12 +72,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def test_copy_can_be_resumed_whichever_file_came_last(tmp_path: Path, whole: RunDir) -> None:
     """The receiving side is killed after every single file, and its copy goes on by itself."""
     source = create_run(tmp_path / "seed", CONFIG)
-    batches = sent(tmp_path / "source", seed_files(source.path))
-    files = [file for batch in batches for file in batch.files]
+    parcels = sent(tmp_path / "source", seed_files(source.path))
+    files = [file for parcel in parcels for file in parcel.files]
     assert len(files) > 10
     for count in range(len(files) + 1):
         copy = create_run(tmp_path / f"copy{count}", CONFIG)
-        write_batch(copy.path, Batch(tuple(files[:count]), complete=True))
+        write_parcel(copy.path, Parcel(tuple(files[:count]), complete=True))
         finished = copy.recorded_summary()["status"] == "finished"
         assert finished == (count == len(files))
         train(copy)
@@ -89,21 +89,21 @@ def test_next_worker_goes_on_from_what_came_before_the_last_was_lost(
 ) -> None:
     copy = create_run(tmp_path / "copy", CONFIG)
     first = sent(tmp_path / "first", seed_files(copy.path))
-    saved = next(n for n, batch in enumerate(first) if "resume.pt" in names(batch))
-    for batch in first[: saved + 1]:
-        write_batch(copy.path, batch)
+    saved = next(n for n, parcel in enumerate(first) if "resume.pt" in names(parcel))
+    for parcel in first[: saved + 1]:
+        write_parcel(copy.path, parcel)
     assert copy.recorded_summary()["status"] == "running"
     second = sent(tmp_path / "second", seed_files(copy.path))
-    for batch in second:
-        write_batch(copy.path, batch)
+    for parcel in second:
+        write_parcel(copy.path, parcel)
     assert result(copy) == result(whole)
     sessions = json.loads(copy.environment_file.read_text())
     assert [session["from_step"] for session in sessions] == [0, 20]
     assert {path.name for path in copy.snapshots()} == {path.name for path in whole.snapshots()}
 
 
-def names(batch: Batch) -> list[str]:
-    return [file.name for file in batch.files]
+def names(parcel: Parcel) -> list[str]:
+    return [file.name for file in parcel.files]
 
 
 def write(directory: Path, files: Mapping[str, str]) -> None:
@@ -125,37 +125,37 @@ def test_while_training_goes_on_the_summary_alone_is_sent_between_saves(tmp_path
     write(tmp_path, {"snapshots/step_000001.pt": "weights", "wandb/run.wandb": "log"})
     assert names(changed_files(tmp_path, {}, ended=False)) == ["summary.json"]
     write(tmp_path, {"resume.pt": "state"})
-    batch = changed_files(tmp_path, {}, ended=False)
-    assert names(batch) == [
+    parcel = changed_files(tmp_path, {}, ended=False)
+    assert names(parcel) == [
         "snapshots/step_000001.pt",
         "metrics.csv",
         "resume.pt",
         "summary.json",
     ]
-    assert batch.files[1].content == b"step\n1\n", "a row that is being written stays behind"
+    assert parcel.files[1].content == b"step\n1\n", "a row that is being written stays behind"
 
 
-def test_thousands_of_snapshots_come_in_batches_and_the_state_last(
+def test_thousands_of_snapshots_come_in_parcels_and_the_state_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "BATCH_BYTES", 25)
+    monkeypatch.setattr(mirror, "PARCEL_BYTES", 25)
     for step in range(5):
         write(tmp_path, {f"snapshots/step_00000{step}.pt": 10 * "x"})
     write(tmp_path, {"resume.pt": "state", "metrics.csv": "step\n"})
     seen: Stamps = {}
-    batches = []
-    while not batches or not batches[-1].complete:
-        batches.append(changed_files(tmp_path, seen, ended=False))
-        seen |= {file.name: file.stamp for file in batches[-1].files}
-    assert [len(batch.files) for batch in batches] == [3, 4]
-    assert names(batches[1])[2:] == ["metrics.csv", "resume.pt"]
+    parcels = []
+    while not parcels or not parcels[-1].complete:
+        parcels.append(changed_files(tmp_path, seen, ended=False))
+        seen |= {file.name: file.stamp for file in parcels[-1].files}
+    assert [len(parcel.files) for parcel in parcels] == [3, 4]
+    assert names(parcels[1])[2:] == ["metrics.csv", "resume.pt"]
 
 
 def test_wandb_files_that_the_worker_dropped_are_dropped_here(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     write(here, {"wandb/old/a.wandb": "rows", "wandb/synced/b.wandb": "rows"})
     write(there, {"wandb/new/c.wandb": "rows", "wandb/synced/b.wandb": "rows"})
-    write_batch(here, changed_files(there, {}, ended=True))
+    write_parcel(here, changed_files(there, {}, ended=True))
     kept = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()}
     assert kept == {"wandb/new/c.wandb", "wandb/synced/b.wandb"}
     assert not (here / "wandb/old").exists()
@@ -175,6 +175,6 @@ def test_claim_log_and_later_snapshots_are_not_sown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../claim.json", "/etc/passwd", "", "a/../../b"])
 def test_no_name_leads_out_of_the_directory(tmp_path: Path, name: str) -> None:
-    batch = Batch((SentFile(name, (0, 0), b"x"),), complete=True)
+    parcel = Parcel((SentFile(name, (0, 0), b"x"),), complete=True)
     with pytest.raises(ValueError, match="not a file of a run directory"):
-        write_batch(tmp_path / "run", batch)
+        write_parcel(tmp_path / "run", parcel)

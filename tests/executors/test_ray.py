@@ -6,8 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +19,6 @@ from grok_cli.errors import UsageError
 from grok_cli.executors.local import LocalExecutor
 from grok_cli.executors.ray.options import RayOptions
 from grok_cli.runs.directory import RunDir
-from grok_cli.sweeps import drive
 from grok_cli.sweeps.drive import Driver, SweepWatcher
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.spec import Spec
@@ -26,9 +28,9 @@ from tests.waiting import wait_for
 
 pytest.importorskip("ray", reason="Ray is not installed")
 
-from grok_cli.executors.ray import executor as ray_executor
-from grok_cli.executors.ray import run as ray_run
-from grok_cli.executors.ray.cluster import connect
+import ray
+
+from grok_cli.executors.ray.cluster import Outside, connect
 from grok_cli.executors.ray.executor import RayExecutor
 
 pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all
@@ -60,10 +62,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return metrics(runs)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drive, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(ray_run, "NEWS_SECONDS", 0.1)
+def fast_clock() -> float:
+    """Ten seconds pass in one, so that news is asked for more often."""
+    return 10 * time.monotonic()
+
+
+def short_sleep(seconds: float) -> None:
+    time.sleep(seconds / 4)
 
 
 def planned(directory: Path, **changes: Any) -> list[PlannedRun]:
@@ -83,8 +88,10 @@ def drive_on(
 ) -> list[Entry]:
     """Drive runs on the cluster; the hook is called all the time, and says when to stop."""
     cluster.complete()
-    executor = RayExecutor(RayOptions(address=cluster.address, storage=storage))  # type: ignore[arg-type]
-    return Driver(runs, executor, watcher or SweepWatcher(), should_stop=hook).run()
+    options = RayOptions(address=cluster.address, storage=storage)  # type: ignore[arg-type]
+    executor = RayExecutor(options, Outside(now=fast_clock))
+    watcher = watcher or SweepWatcher()
+    return Driver(runs, executor, watcher, should_stop=hook, sleep=short_sleep).run()
 
 
 def once(condition: Hook, act: Callable[[], None]) -> Hook:
@@ -211,16 +218,18 @@ def test_run_that_no_node_can_hold_is_refused_at_once(cluster: TwoNodes) -> None
 
 
 def test_run_that_no_node_can_hold_any_more_fails_with_the_reason(
-    cluster: TwoNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: TwoNodes, tmp_path: Path
 ) -> None:
-    """As after the last large node has left."""
-    monkeypatch.setattr(ray_executor, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(ray_executor, "PATIENCE", 0.5)
+    """As after the last large node has left, a long time ago by this clock."""
     cluster.complete()
-    executor = RayExecutor(RayOptions(address=cluster.address, cpus=2, nodes_may_join=True))
-    waits = planned(tmp_path)
-    monkeypatch.setattr(executor, "_options", RayOptions(address=cluster.address, cpus=2))
-    entries = Driver(waits, executor, SweepWatcher()).run()
+    large = [{"Alive": True, "Resources": {"CPU": 2}}]
+    looks = chain([large], repeat(None))
+    names = ("get", "kill", "remote", "shutdown", "wait")
+    api = SimpleNamespace(**{name: getattr(ray, name) for name in names})
+    api.nodes = lambda: next(looks) or ray.nodes()  # type: ignore[no-untyped-call]
+    outside = Outside(api, now=lambda: 100 * time.monotonic())
+    executor = RayExecutor(RayOptions(address=cluster.address, cpus=2), outside)
+    entries = Driver(planned(tmp_path), executor, SweepWatcher(), sleep=short_sleep).run()
     assert states(entries) == ["failed"] * 2
     assert "no node of the Ray cluster has that (they have: 1 CPU)" in entries[0].reason
 

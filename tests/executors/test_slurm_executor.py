@@ -16,7 +16,7 @@ from grok_cli.executors.slurm import queue
 from grok_cli.executors.slurm.batch import Batch, Ending
 from grok_cli.executors.slurm.executor import Outside, SlurmExecutor
 from grok_cli.executors.slurm.options import SlurmOptions
-from grok_cli.executors.slurm.queue import NoAnswerError, Queue, SlurmError, Task
+from grok_cli.executors.slurm.queue import ArrayTask, NoAnswerError, Queue, SlurmError
 from grok_cli.executors.slurm.submit import NoRoomError
 from grok_cli.runs.claim import Claim
 from grok_cli.runs.directory import create_run, find_runs
@@ -49,7 +49,7 @@ class ScriptedSlurm:
     def read(self) -> Queue:
         if not self.answers:
             raise NoAnswerError("squeue: no answer")
-        tasks = {key: Task(self.id(key), state, "") for key, state in self.states.items()}
+        tasks = {key: ArrayTask(self.id(key), state, "") for key, state in self.states.items()}
         return Queue(tasks, self.now())
 
     def id(self, key: tuple[str, int]) -> str:

@@ -5,8 +5,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -60,13 +62,28 @@ def connect(address: str | None, runtime_env: Mapping[str, Any] | None = None) -
     return address
 
 
-def why_no_node_fits(needs: Mapping[str, float]) -> str:
+@dataclass(frozen=True)
+class Outside:
+    """Ray and the clock.
+
+    Attributes:
+        ray: what has Ray's functions get, kill, nodes, remote, shutdown and wait.
+        connect: as `connect` above.
+        now: seconds that pass.
+    """
+
+    ray: Any = ray
+    connect: Callable[..., str] = connect
+    now: Callable[[], float] = time.monotonic
+
+
+def why_no_node_fits(needs: Mapping[str, float], listed: Sequence[Mapping[str, Any]]) -> str:
     """Why no node that is there now could ever hold these resources; "" if one could.
 
     Args:
         needs: Ray's names of resources (CPU, GPU, memory in bytes), and how much of each.
+        listed: the nodes as `ray.nodes` tells of them.
     """
-    listed = ray.nodes()  # type: ignore[no-untyped-call]
     nodes = [node["Resources"] for node in listed if node["Alive"]]
     if any(all(node.get(name, 0) >= much for name, much in needs.items()) for node in nodes):
         return ""

@@ -18,7 +18,7 @@ Stamps = dict[str, tuple[int, int]]  # name of a file: its modification time (ns
 
 STATE = ("metrics.csv", "resume.pt", "summary.json")  # sent last, and written in this order
 APART = ("claim.json", "log.txt")  # of a side of its own; the log is sent by its tail
-BATCH_BYTES = 64_000_000  # snapshots sent at a time, so that thousands need no memory
+PARCEL_BYTES = 64_000_000  # snapshots sent at a time, so that thousands need no memory
 WANDB = "wandb/"  # W&B's own files, whole only when the worker has ended
 
 
@@ -32,7 +32,7 @@ class SentFile:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Parcel:
     """What has changed in a run directory.
 
     Attributes:
@@ -69,7 +69,7 @@ def plant(directory: Path, files: Mapping[str, bytes]) -> Stamps:
     return {name: _stamp(directory / name) for name in files}
 
 
-def changed_files(directory: Path, seen: Stamps, ended: bool) -> Batch:
+def changed_files(directory: Path, seen: Stamps, ended: bool) -> Parcel:
     """What the other side lacks, as far as it can be sent consistently.
 
     While training goes on, that is the summary, and once a newer resume state is there, all. A
@@ -84,7 +84,7 @@ def changed_files(directory: Path, seen: Stamps, ended: bool) -> Batch:
         summary = None
     resume = _read(directory, "resume.pt", seen)
     if resume is None and not ended:
-        return Batch((summary,) if summary else (), complete=True)
+        return Parcel((summary,) if summary else (), complete=True)
     state = (_whole_rows(_read(directory, "metrics.csv", seen)), resume, summary)
     others, size = [], 0
     names = [name for name in _names(directory) if name not in STATE]
@@ -95,13 +95,13 @@ def changed_files(directory: Path, seen: Stamps, ended: bool) -> Batch:
         if file is not None:
             others.append(file)
             size += len(file.content)
-        if size > BATCH_BYTES:
-            return Batch(tuple(others), complete=False)
+        if size > PARCEL_BYTES:
+            return Parcel(tuple(others), complete=False)
     wandb = tuple(name for name in names if name.startswith(WANDB)) if ended else None
-    return Batch((*others, *(file for file in state if file)), complete=True, wandb=wandb)
+    return Parcel((*others, *(file for file in state if file)), complete=True, wandb=wandb)
 
 
-def write_batch(directory: Path, batch: Batch) -> Stamps:
+def write_parcel(directory: Path, parcel: Parcel) -> Stamps:
     """Write what has come, each file whole or not at all; returns the stamps to be told next.
 
     Raises:
@@ -109,13 +109,13 @@ def write_batch(directory: Path, batch: Batch) -> Stamps:
         ValueError: a name leads out of the directory.
     """
     stamps = {}
-    for file in batch.files:
+    for file in parcel.files:
         path = _inside(directory, file.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, file.content)
         stamps[file.name] = file.stamp
-    if batch.wandb is not None:
-        _drop_others(directory, set(batch.wandb))
+    if parcel.wandb is not None:
+        _drop_others(directory, set(parcel.wandb))
     return stamps
 
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grok_cli.executors.base import Change, Job
-from grok_cli.executors.slurm.batch import Batch, Records
+from grok_cli.executors.slurm.batch import Batch
 from grok_cli.executors.slurm.options import SlurmOptions
 from grok_cli.executors.slurm.queue import (
+    ArrayTask,
     NoAnswerError,
     Queue,
     SlurmError,
-    Task,
     cancel,
     largest_array,
 )
+from grok_cli.executors.slurm.states import FollowedJob, State
 from grok_cli.executors.slurm.submit import NoRoomError, submit_batch
-from grok_cli.executors.worker import INTERRUPTED, last_lines
 from grok_cli.runs.claim import Claim, ClaimedError
 from grok_cli.runs.directory import DONE, RunDir
 
@@ -31,34 +31,6 @@ POLL_SECONDS = 1.0  # between looks at the records, which cost Slurm nothing
 QUEUE_SECONDS = (2.0, 30.0)  # between looks at the queue: soon after news, and at most
 LATER_SECONDS = 60.0  # after which a queue that took nothing more is tried again
 PATIENCE = 60.0  # seconds that workers have to save before their jobs are cancelled the hard way
-# The node was taken away without being told to requeue: no fault of the run.
-TAKEN = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")
-
-
-@dataclass
-class Place:
-    """Where a job stands in the queue.
-
-    Attributes:
-        index: the array task that trains it.
-        since: when it was known to be there, by the clock `time.monotonic`.
-        starts: number of the last start that was told of; -1 if none was.
-        running: whether it was last told to be running, since `since`.
-    """
-
-    job: Job
-    batch: Batch
-    index: int
-    since: float
-    starts: int = -1
-    running: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.job.run.path.name
-
-    def task(self, queue: Queue) -> Task | None:
-        return queue.task(self.batch.job_name, self.index)
 
 
 @dataclass(frozen=True)
@@ -87,7 +59,7 @@ class SlurmExecutor:
         self._outside = outside or Outside()
         self.root = directory.absolute() / ".slurm"
         self.waiting: list[Job] = []
-        self._places: dict[Path, Place] = {}
+        self._followed: dict[Path, FollowedJob] = {}
         self._queue = self._outside.read()
         self._queue_pause = QUEUE_SECONDS[0]
         self._largest = self._size = 0  # tasks of an array: what is allowed, and what was taken
@@ -107,20 +79,14 @@ class SlurmExecutor:
         try:
             self._fill()
         except SlurmError:
-            if not self._places:  # else the next poll tells, and what is queued goes on
+            if not self._followed:  # else the next poll tells, and what is queued goes on
                 raise
 
     def poll(self) -> list[Change]:
         if self._outside.now() - self._polled < POLL_SECONDS:
             return []
         self._look_at_queue()
-        batches = {place.batch.folder: place.batch for place in self._places.values()}
-        known = {folder: batch.records() for folder, batch in batches.items()}
-        changes = [
-            change
-            for place in list(self._places.values())
-            for change in self._news(place, known[place.batch.folder])
-        ]
+        changes = self._look_at_jobs()
         if changes:
             self._queue_pause = QUEUE_SECONDS[0]
             self._next_look = min(self._next_look, self._outside.now() + self._queue_pause)
@@ -133,17 +99,14 @@ class SlurmExecutor:
         self.waiting.clear()
         self._stopped_at = self._outside.now()
         self._polled = 0.0
-        if self._places:
+        if self._followed:
             self._tell_to_stop()
 
     def kill(self) -> None:
         self.waiting.clear()
         with contextlib.suppress(SlurmError):
             self._queue = self._outside.read()
-        tasks = (place.task(self._queue) for place in self._places.values())
-        self._outside.cancel(
-            sorted({task.id for task in tasks if task is not None and task.live()})
-        )
+        self._outside.cancel(sorted({task.id for task in self._tasks().values() if task.live()}))
 
     def close(self) -> None:
         """Delete the batches of which nothing is left to do or to learn."""
@@ -155,12 +118,16 @@ class SlurmExecutor:
 
     def busy(self) -> int:
         """How many jobs are in the queue, as far as was told."""
-        return len(self._places)
+        return len(self._followed)
 
-    def where(self, jobs: Sequence[Job]) -> dict[Path, Task]:
+    def where(self, jobs: Sequence[Job]) -> dict[Path, ArrayTask]:
         """The tasks of the queue that train or will train the jobs' runs, by run directory."""
         self.attach(jobs)
-        tasks = {path: place.task(self._queue) for path, place in self._places.items()}
+        return self._tasks()
+
+    def _tasks(self) -> dict[Path, ArrayTask]:
+        """The array tasks of the jobs that are followed, as the queue was last read."""
+        tasks = {path: job.task(self._queue) for path, job in self._followed.items()}
         return {path: task for path, task in tasks.items() if task is not None}
 
     def _attach(self, jobs: Sequence[Job]) -> list[Job]:
@@ -174,11 +141,11 @@ class SlurmExecutor:
                 if name not in wanted or batch.over(name):
                     continue
                 job = wanted.pop(name)
-                place = Place(job, batch, index, since=self._queue.read_at)
-                task = place.task(self._queue)
+                followed = FollowedJob(job, batch, index, since=self._queue.read_at)
+                task = followed.task(self._queue)
                 if task is not None and task.waits():  # its starts are of the past
-                    place.starts = starts.get(name, -1)
-                self._places[job.run.path] = place
+                    followed.starts = starts.get(name, -1)
+                self._followed[job.run.path] = followed
                 attached.append(job)
         return attached
 
@@ -233,7 +200,7 @@ class SlurmExecutor:
             now = self._outside.now()
             for index, group in enumerate(groups):
                 for job in group:
-                    self._places[job.run.path] = Place(job, batch, index, since=now)
+                    self._followed[job.run.path] = FollowedJob(job, batch, index, since=now)
             del self.waiting[: len(jobs)]
             self._size = min(2 * self._size, self._largest)
 
@@ -246,11 +213,23 @@ class SlurmExecutor:
             return [Change(job, "ended", None, str(error)) for job in refused]
         return []
 
+    def _look_at_jobs(self) -> list[Change]:
+        """Go on with each job as the queue and the records say."""
+        changes: list[Change] = []
+        stopping, now = self._stopped_at is not None, self._outside.now()
+        batches = {job.batch.folder: job.batch for job in self._followed.values()}
+        records = {folder: batch.records() for folder, batch in batches.items()}
+        for path, job in list(self._followed.items()):
+            changes += job.look(self._queue, records[job.batch.folder], now, stopping)
+            if job.state in (State.WAITING, State.ENDED):
+                del self._followed[path]
+            if job.state is State.WAITING:
+                self.waiting.append(job.job)
+        return changes
+
     def _look_at_queue(self) -> None:
         """Read the queue again if it is time; tell jobs again to stop if they are to."""
-        if not self._places:
-            return
-        if self._outside.now() < self._next_look:
+        if not self._followed or self._outside.now() < self._next_look:
             return
         self._next_look = self._outside.now() + self._queue_pause
         self._queue_pause = min(self._queue_pause * 1.5, QUEUE_SECONDS[1])
@@ -261,50 +240,6 @@ class SlurmExecutor:
                 self._queue_pause = QUEUE_SECONDS[0]
                 self._tell_to_stop()
 
-    def _news(self, place: Place, records: Records) -> list[Change]:
-        """What is to be told of a job, given records that are newer than the queue."""
-        job, task = place.job, place.task(self._queue)
-        fresh = self._queue.read_at > place.since  # the queue is newer than what was told last
-        gone = fresh and (task is None or not task.live())
-        started = records.started.get(place.name, -1)
-        ending = place.batch.ending(place.name) if place.name in records.ended else None
-        if ending is not None and (gone or ending.exit_code != INTERRUPTED):
-            del self._places[job.run.path]
-            news = [Change(job, "ended", ending.exit_code, ending.reason)]
-            unseen = place.starts < 0 and ending.exit_code != INTERRUPTED
-            return [Change(job, "started"), *news] if unseen else news
-        if gone:
-            return self._lost(place, task)
-        requeued = Change(job, "requeued", reason="Slurm requeued its job")
-        if place.running and fresh and task is not None and task.waits():
-            place.running, place.since = False, self._outside.now()
-            return [requeued]
-        runs_unseen = self._stopped_at is not None and fresh and task and not task.waits()
-        if started > place.starts or (runs_unseen and not place.running):
-            before = [requeued] if place.running else []
-            place.starts, place.since = max(started, place.starts, 0), self._outside.now()
-            place.running = True
-            return [*before, Change(job, "started")]
-        return []
-
-    def _lost(self, place: Place, task: Task | None) -> list[Change]:
-        """A job that left the queue without a record of its worker's end."""
-        job = place.job
-        del self._places[job.run.path]
-        state, name = (task.state, f"Slurm job {task.id}") if task else ("gone", "its Slurm job")
-        if state == "CANCELLED":
-            return [Change(job, "ended", INTERRUPTED, f"{name} was cancelled")]
-        first = [Change(job, "started")] if place.starts < 0 else []
-        if state in TAKEN and self._stopped_at is None:
-            self.waiting.append(job)
-            taken = Change(job, "requeued", reason=f"{name} lost its node ({state})")
-            return [taken] if place.running else []
-        reason = f"{name} is {state}"
-        if task is not None:
-            log = place.batch.submitit / f"{task.id}_0_log.out"
-            reason += "".join(f": {line}" for line in last_lines(log, 1)) + f"; see {log}"
-        return [*first, Change(job, "ended", 1, reason)]
-
     def _tell_to_stop(self) -> None:
         """Cancel what waits; have what runs save and end.
 
@@ -313,7 +248,7 @@ class SlurmExecutor:
         assert self._stopped_at is not None
         late = self._outside.now() - self._stopped_at > PATIENCE
         self._queue = self._outside.read()
-        tasks = [task for place in self._places.values() if (task := place.task(self._queue))]
+        tasks = self._tasks().values()
         running = {task.id for task in tasks if task.state == "RUNNING" and not late}
         self._outside.cancel(sorted({task.id for task in tasks if task.live()} - running))
         self._outside.cancel(sorted(running), signal="TERM")

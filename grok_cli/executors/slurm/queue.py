@@ -30,7 +30,7 @@ class NoAnswerError(SlurmError):
 
 
 @dataclass(frozen=True)
-class Task:
+class ArrayTask:
     """An array task, or a job that is no array, as the queue shows it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Queue:
         read_at: when it was asked for, by the clock `time.monotonic`.
     """
 
-    def __init__(self, tasks: dict[tuple[str, int], Task], read_at: float) -> None:
+    def __init__(self, tasks: dict[tuple[str, int], ArrayTask], read_at: float) -> None:
         self.tasks, self.read_at = tasks, read_at
 
     @classmethod
@@ -77,10 +77,10 @@ class Queue:
             array = index.isdecimal()
             key = (name, int(index) if array else 0)
             task_id = f"{number}_{index}" if array else number
-            tasks[key] = Task(task_id, state, reason if state in WAITING else node)
+            tasks[key] = ArrayTask(task_id, state, reason if state in WAITING else node)
         return cls(tasks, now)
 
-    def task(self, job_name: str, index: int) -> Task | None:
+    def task(self, job_name: str, index: int) -> ArrayTask | None:
         return self.tasks.get((job_name, index))
 
 

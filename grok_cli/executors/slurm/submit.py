@@ -14,7 +14,7 @@ from grok_cli.executors.slurm.batch import Batch
 from grok_cli.executors.slurm.options import SlurmOptions, slurm_minutes
 from grok_cli.executors.slurm.queue import NoAnswerError, SlurmError, outside_any_job
 from grok_cli.executors.slurm.signals import blocked
-from grok_cli.executors.slurm.task import ArrayTask
+from grok_cli.executors.slurm.task import TrainInTurn
 from grok_cli.runs.directory import RunDir
 
 SIGNAL_SECONDS = 90  # before the time limit, and up to a minute earlier, runs are told to save
@@ -36,7 +36,7 @@ def submit_batch(batch: Batch, groups: Sequence[Sequence[Job]], options: SlurmOp
         SlurmError: Slurm refuses it.
     """
     tasks = [
-        ArrayTask(batch.folder, tuple(map(_anywhere, group)), options.cpus) for group in groups
+        TrainInTurn(batch.folder, tuple(map(_anywhere, group)), options.cpus) for group in groups
     ]
     executor = submitit.SlurmExecutor(folder=batch.submitit)
     executor.update_parameters(

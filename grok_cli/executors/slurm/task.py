@@ -38,7 +38,7 @@ class Orders:
 
 
 @dataclass(frozen=True)
-class ArrayTask:
+class TrainInTurn:
     """The function that submitit calls on the node.
 
     Attributes:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from grok_cli.executors.base import Job
-from grok_cli.executors.ray.mirror import Stamps, seed_files, write_batch
-from grok_cli.executors.ray.worker import News, RayWorker, new_home
+from grok_cli.executors.ray.actor import News, WorkerActor, new_home
+from grok_cli.executors.ray.mirror import Stamps, seed_files, write_parcel
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir, create_run
 from tests.conftest import small_config
@@ -23,7 +23,9 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def followed(worker: RayWorker, run: RunDir, seen: Stamps, stop_at_step: int | None = None) -> int:
+def followed(
+    worker: WorkerActor, run: RunDir, seen: Stamps, stop_at_step: int | None = None
+) -> int:
     """The exit code of a worker, whose files and log are brought to a run's directory."""
     last: list[News] = []
     log = b""
@@ -32,9 +34,9 @@ def followed(worker: RayWorker, run: RunDir, seen: Stamps, stop_at_step: int | N
         nonlocal log, seen
         step = run.recorded_summary().get("step", 0)
         news = worker.news(seen, len(log), stop_at_step is not None and step >= stop_at_step)
-        assert news.batch is not None
+        assert news.parcel is not None
         log += news.log
-        seen = seen | write_batch(run.path, news.batch)
+        seen = seen | write_parcel(run.path, news.parcel)
         last.append(news)
         return news.last()
 
@@ -46,7 +48,7 @@ def followed(worker: RayWorker, run: RunDir, seen: Stamps, stop_at_step: int | N
 
 def test_copy_is_trained_brought_back_and_removed(tmp_path: Path, scratch: Path) -> None:
     run = create_run(tmp_path / "run", small_config())
-    worker = RayWorker()
+    worker = WorkerActor()
     seen = worker.start(Job(run), 1, seed_files(run.path))
     assert followed(worker, run, seen) == 0
     assert run.summary()["status"] == "finished"
@@ -59,7 +61,7 @@ def test_copy_is_trained_brought_back_and_removed(tmp_path: Path, scratch: Path)
 
 def test_worker_that_is_to_stop_saves(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", small_config(train__steps=100_000))
-    worker = RayWorker()
+    worker = WorkerActor()
     seen = worker.start(Job(run), 1, seed_files(run.path))
     assert followed(worker, run, seen, stop_at_step=20) == 130
     assert run.summary()["status"] == "interrupted"
@@ -69,7 +71,7 @@ def test_worker_that_is_to_stop_saves(tmp_path: Path) -> None:
 
 def test_directory_that_is_not_shared_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"is not there on .* --storage driver"):
-        RayWorker().start(Job(RunDir(tmp_path / "elsewhere")), 1, None)
+        WorkerActor().start(Job(RunDir(tmp_path / "elsewhere")), 1, None)
 
 
 def test_copies_of_dead_processes_are_removed(tmp_path: Path) -> None:

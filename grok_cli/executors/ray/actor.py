@@ -15,15 +15,15 @@ from pathlib import Path
 
 from grok_cli import __version__
 from grok_cli.executors.base import Job
-from grok_cli.executors.ray.mirror import Batch, Stamps, changed_files, plant
+from grok_cli.executors.ray.mirror import Parcel, Stamps, changed_files, plant
 from grok_cli.executors.worker import release, start_worker
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an actor found itself: the node's host name, and the version of this program there."""
+class Node:
+    """Where an actor found itself: the host name, and the version of this program there."""
 
     host: str
     version: str
@@ -36,19 +36,19 @@ class News:
     Attributes:
         exit_code: None while it trains.
         log: what it printed since the offset that was asked for; b"" on shared storage.
-        batch: files that have changed; None on shared storage.
+        parcel: files that have changed; None on shared storage.
     """
 
     exit_code: int | None
     log: bytes = b""
-    batch: Batch | None = None
+    parcel: Parcel | None = None
 
     def last(self) -> bool:
         """Nothing comes after this."""
-        return self.exit_code is not None and (self.batch is None or self.batch.complete)
+        return self.exit_code is not None and (self.parcel is None or self.parcel.complete)
 
 
-class RayWorker:
+class WorkerActor:
     """A run's worker process on a node.
 
     On shared storage it trains in the run's own directory; else in one of this node, which is
@@ -60,9 +60,9 @@ class RayWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = False
 
-    def place(self) -> Place:
+    def node(self) -> Node:
         """Answers as soon as Ray has found a node."""
-        return Place(socket.gethostname(), __version__)
+        return Node(socket.gethostname(), __version__)
 
     def start(self, job: Job, threads: int, seed: Mapping[str, bytes] | None) -> Stamps:
         """Start the worker.
