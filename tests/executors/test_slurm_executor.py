@@ -4,6 +4,8 @@ in test_slurm.py."""
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,13 @@ from grok_cli.executors.slurm.batch import Batch, Ending
 from grok_cli.executors.slurm.executor import Outside, SlurmExecutor
 from grok_cli.executors.slurm.options import SlurmOptions
 from grok_cli.executors.slurm.queue import ArrayTask, NoAnswerError, Queue, SlurmError
+from grok_cli.executors.slurm.states import LIFE, Sign, State
 from grok_cli.executors.slurm.submit import NoRoomError
 from grok_cli.runs.claim import Claim
 from grok_cli.runs.directory import create_run, find_runs
+from grok_cli.sweeps.drive import Driver, SweepWatcher
+from grok_cli.sweeps.plan import plan_runs
+from grok_cli.sweeps.spec import PAPER
 from tests.conftest import small_config
 
 
@@ -154,6 +160,76 @@ def test_a_requeued_run_is_not_ended(slurm: ScriptedSlurm, tmp_path: Path) -> No
     assert told(polled(executor, slurm)) == [("requeued", None), ("started", None)]
 
 
+def test_every_state_of_a_followed_job_knows_where_every_sign_leads() -> None:
+    assert LIFE.keys() == {State.QUEUED, State.RUNNING}
+    for signs in LIFE.values():
+        assert signs.keys() == set(Sign)
+    for sign in Sign:  # a worker that was told of is either taken back, or goes on, or ends
+        (queued, first), (running, second) = LIFE[State.QUEUED][sign], LIFE[State.RUNNING][sign]
+        assert queued is running
+        assert [*second].count("requeued") <= 1
+        assert "requeued" not in first
+
+
+def test_a_worker_that_ended_before_it_was_told_of_counts_once(
+    slurm: ScriptedSlurm, tmp_path: Path
+) -> None:
+    """Also after a requeue, which took the attempt before back."""
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
+    executor.submit(make_jobs(tmp_path, 1))
+    (batch,) = slurm.batches
+    slurm.set("RUNNING")
+    batch.record_start("run0", 0)
+    polled(executor, slurm)
+    slurm.set("PENDING")
+    assert told(polled(executor, slurm)) == [("requeued", None)]
+    slurm.set("COMPLETED")
+    batch.record_start("run0", 1)
+    batch.record_end("run0", Ending(1))
+    assert told(polled(executor, slurm)) == [("started", None), ("ended", 1)]
+
+
+@pytest.mark.parametrize(
+    ("crashes", "state", "attempts"), [(1, "finished", 2), (2, "failed", 2), (0, "finished", 1)]
+)
+def test_requeues_are_no_attempts_and_each_crash_is_one(
+    crashes: int, state: str, attempts: int, slurm: ScriptedSlurm, tmp_path: Path
+) -> None:
+    """Of each job: requeued twice, preempted once, then a crash or the end."""
+    (run,) = plan_runs(PAPER, {"model.ln_type": "pre"}, [1], tmp_path)
+    starts = 0
+
+    def start() -> None:
+        nonlocal starts
+        slurm.set("RUNNING")
+        slurm.batches[-1].record_start(run.name, starts)
+        starts += 1
+
+    def end() -> None:
+        nonlocal crashes, starts
+        starts = 0
+        crashes -= 1
+        if crashes < 0:
+            run.run.summary_file.write_text('{"status": "finished"}')
+        slurm.batches[-1].record_end(run.name, Ending(1 if crashes >= 0 else 0))
+
+    def take_away() -> None:
+        nonlocal starts
+        starts = 0
+        slurm.set("PREEMPTED")
+
+    requeue = partial(slurm.set, "PENDING")
+    life = cycle([start, requeue, start, requeue, start, take_away, start, end])
+
+    def sleep(seconds: float) -> None:
+        slurm.clock += 100
+        next(life)()
+
+    executor = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
+    (entry,) = Driver([run], executor, SweepWatcher(), retries=1, sleep=sleep).run()
+    assert (entry.state, entry.attempts) == (state, attempts)
+
+
 @pytest.mark.parametrize(
     ("state", "changes"),
     [
@@ -266,17 +342,29 @@ def test_batches_of_finished_runs_are_deleted(slurm: ScriptedSlurm, tmp_path: Pa
     assert list(Batch.all(tmp_path / ".slurm")) == []
 
 
-def test_driver_that_dies_behind_sbatch_leaves_jobs_that_the_next_one_finds(
-    slurm: ScriptedSlurm, tmp_path: Path
+@pytest.mark.parametrize("submitted", [False, True])
+def test_driver_that_dies_around_sbatch_leaves_nothing_out_and_nothing_twice(
+    submitted: bool, slurm: ScriptedSlurm, tmp_path: Path
 ) -> None:
     def die(*arguments: Any) -> None:
-        slurm.submit(*arguments)
+        if submitted:
+            slurm.submit(*arguments)
         raise KeyboardInterrupt
 
     jobs = make_jobs(tmp_path, 2)
     with pytest.raises(KeyboardInterrupt):
         SlurmExecutor(SlurmOptions(), tmp_path, replace(slurm.outside, submit=die)).submit(jobs)
-    assert SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside).attach(jobs) == jobs
+    again = SlurmExecutor(SlurmOptions(), tmp_path, slurm.outside)
+    attached = again.attach(jobs)
+    assert attached == (jobs if submitted else [])
+    again.submit([job for job in jobs if job not in attached])
+    assert [name for batch in slurm.batches for names in batch.tasks for name in names] == [
+        *("run0", "run1"),
+    ]
+    slurm.set("RUNNING")
+    slurm.batches[0].record_start("run0", 0)
+    slurm.batches[0].record_end("run0", Ending(0))
+    assert told(polled(again, slurm)) == [("started", None), ("ended", 0)]
 
 
 def test_sbatch_does_not_inherit_the_job_that_a_driver_runs_in(
