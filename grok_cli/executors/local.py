@@ -1,7 +1,6 @@
 """Trains runs on this machine, each in a process of its own."""
 
 import os
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -12,10 +11,8 @@ from pydantic import Field, field_validator
 
 from grok_cli.executors.base import Change, Job
 from grok_cli.executors.options import ExecutorOptions
-from grok_cli.executors.warm import Server, WarmWorker
-from grok_cli.executors.worker import release, start_worker
-
-Popen = subprocess.Popen[bytes]
+from grok_cli.executors.warm import ForkedWorker, Server
+from grok_cli.executors.worker import Worker
 
 
 class LocalOptions(ExecutorOptions):
@@ -51,7 +48,7 @@ class LocalExecutor:
     def __init__(self, workers: int, threads: int) -> None:
         self.workers, self.threads = workers, threads
         self._waiting: deque[Job] = deque()
-        self._processes: dict[Job, Popen | WarmWorker] = {}
+        self._training: dict[Job, Worker | ForkedWorker] = {}
         self._server: Server | None = None
         self._may_fork = sys.platform == "linux" and threads == 1
         self._stopping = self._had_any = False
@@ -60,74 +57,65 @@ class LocalExecutor:
         return []  # workers stop with the process that started them
 
     def room(self) -> int | None:
-        return max(0, self.workers - len(self._processes) - len(self._waiting))
+        return max(0, self.workers - len(self._training) - len(self._waiting))
 
     def submit(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
 
     def poll(self) -> list[Change]:
         changes = []
-        for job, process in list(self._processes.items()):
-            if process.poll() is not None:
-                _release_worker(process)
-                del self._processes[job]
-                changes += self._ended(job, process)
-        while self._waiting and len(self._processes) < self.workers:
-            several = self._had_any or len(self._waiting) + len(self._processes) > 1
+        for job, worker in list(self._training.items()):
+            if worker.poll() is not None:
+                worker.release()
+                del self._training[job]
+                changes += self._ended(job, worker)
+        while self._waiting and len(self._training) < self.workers:
+            several = self._had_any or len(self._waiting) + len(self._training) > 1
             changes.append(self._start(self._waiting.popleft(), several))
         return changes
 
     def stop(self) -> None:
         self._stopping = True
         self._waiting.clear()
-        for process in self._processes.values():
-            process.terminate()
+        for worker in self._training.values():
+            worker.terminate()
 
     def kill(self) -> None:
-        self._stopping = True
-        self._waiting.clear()
-        for process in self._processes.values():
-            process.kill()
+        self.stop()
+        for worker in self._training.values():
+            worker.kill()
 
     def close(self) -> None:
-        for process in self._processes.values():
-            _release_worker(process)
+        for worker in self._training.values():
+            worker.release()
         if self._server is not None:
             self._server.close()
 
     def _start(self, job: Job, several: bool) -> Change:
         try:
-            self._processes[job] = self._worker(job, several)
+            self._training[job] = self._worker(job, several)
             self._had_any = True
         except OSError as error:
             return Change(job, "ended", None, f"cannot start a worker: {error}")
         return Change(job, "started")
 
-    def _worker(self, job: Job, several: bool) -> Popen | WarmWorker:
+    def _worker(self, job: Job, several: bool) -> Worker | ForkedWorker:
         if self._may_fork and self._server is None and several:
             self._server = Server(self.threads)
         if self._may_fork and self._server is not None and not self._server.lost:
             return self._server.start(job)
-        return start_worker(job, self.threads)
+        return Worker(job, self.threads)
 
-    def _ended(self, job: Job, process: Popen | WarmWorker) -> list[Change]:
+    def _ended(self, job: Job, worker: Worker | ForkedWorker) -> list[Change]:
         """What is told of a worker that is gone."""
-        if not (isinstance(process, WarmWorker) and process.lost) or self._stopping:
-            return [Change(job, "ended", process.returncode)]
+        if not worker.lost or self._stopping:
+            return [Change(job, "ended", worker.returncode)]
         self._may_fork = False
         if self._server is None or not self._server.ready:  # it could not fork
             started = self._start(job, several=False)
             return [] if started.state == "started" else [started]
         self._waiting.appendleft(job)
         return [Change(job, "requeued", reason="the process that forks workers is gone")]
-
-
-def _release_worker(process: Popen | WarmWorker) -> None:
-    """Close what is open of a worker; one that still runs saves and stops."""
-    if isinstance(process, WarmWorker):
-        process.release()
-    else:
-        release(process)
 
 
 def make(options: LocalOptions, directory: Path, runs: int, threads: int | None) -> LocalExecutor:

@@ -2,8 +2,8 @@
 
 A short run takes less time than the imports before it. So a sweep on this machine keeps a server:
 a process that has imported what a worker needs, has started no thread, and forks itself for each
-run. A worker of it has all that one of `start_worker` has: a session of its own, the run's log, a
-standard input that ends when the sweep is gone, threads set before torch is loaded.
+run. A worker of it has all that a started one has: a session of its own, the run's log, a standard
+input that ends when the sweep is gone, threads set before torch is loaded.
 
     sweep to server    start ID, with the worker's arguments, standard input, log and lifeline
                        signal ID
@@ -63,7 +63,7 @@ class Server:
                 start_new_session=True,
             )
 
-    def start(self, job: Job) -> "WarmWorker":
+    def start(self, job: Job) -> "ForkedWorker":
         """Have a worker forked, as soon as the server is ready.
 
         Raises:
@@ -83,7 +83,7 @@ class Server:
         finally:
             os.close(stdin)
             os.close(theirs)
-        return WarmWorker(self, self._count, ours, lifeline)
+        return ForkedWorker(self, self._count, ours, lifeline)
 
     def signal(self, number: int, signal_number: int) -> None:
         """Send a worker a signal, if it is still there."""
@@ -117,11 +117,11 @@ class Server:
             self._process.wait()
 
 
-class WarmWorker:
-    """A worker that was forked, used like a `subprocess.Popen`.
+class ForkedWorker:
+    """A worker that was forked, used like a `Worker`.
 
     Attributes:
-        returncode: as that of a Popen.
+        returncode: as that of a `Worker`.
         lost: it is gone with the server, and nobody knows its exit code.
     """
 
@@ -143,7 +143,7 @@ class WarmWorker:
         return self.returncode
 
     def release(self) -> None:
-        """Close what is open of it."""
+        """Close what is open of it; if it still runs, it saves and stops."""
         self.stdin.close()
         self.lifeline.close()
 
@@ -220,7 +220,7 @@ def _reap(channel: socket.socket, children: dict[int, int]) -> None:
 
 
 def _become_worker(arguments: list[str], stdin: int, log: int, lifeline: int) -> list[str]:
-    """Make the fork what a worker of `start_worker` is from its beginning."""
+    """Make the fork what a started worker is from its beginning."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()

@@ -28,30 +28,36 @@ def worker_environment(threads: int) -> dict[str, str]:
     return os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
-def start_worker(job: Job, threads: int) -> "subprocess.Popen[bytes]":
-    """Start a worker of a job; its output goes to the end of the run's log.
+class Worker(subprocess.Popen[bytes]):
+    """A worker of a job; its output goes to the end of the run's log.
 
     It has a session of its own, so that Ctrl-C reaches it only through this process; it saves and
     stops at SIGTERM, and when this process is gone: its standard input then ends.
 
     Raises:
         OSError: it cannot be started.
+
+    Attributes:
+        lost: nobody knows its exit code; of a forked one only.
     """
-    with job.run.log_file.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "grok_cli", *worker_arguments(job, threads)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=worker_environment(threads),
-            start_new_session=True,
-        )
 
+    lost = False
 
-def release(process: "subprocess.Popen[bytes]") -> None:
-    """Close what is open of a worker that has ended."""
-    assert process.stdin is not None
-    process.stdin.close()
+    def __init__(self, job: Job, threads: int) -> None:
+        with job.run.log_file.open("ab") as log:
+            super().__init__(
+                [sys.executable, "-m", "grok_cli", *worker_arguments(job, threads)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=worker_environment(threads),
+                start_new_session=True,
+            )
+
+    def release(self) -> None:
+        """Close what is open of it; if it still runs, it saves and stops."""
+        assert self.stdin is not None
+        self.stdin.close()
 
 
 def ending(exit_code: int | None) -> str:

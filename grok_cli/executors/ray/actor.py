@@ -7,7 +7,6 @@ gone, and then the worker's standard input ends, upon which it saves and stops (
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from grok_cli import __version__
 from grok_cli.executors.base import Job
 from grok_cli.executors.ray.mirror import Parcel, Stamps, changed_files, plant
-from grok_cli.executors.worker import release, start_worker
+from grok_cli.executors.worker import Worker
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir
 
@@ -57,7 +56,7 @@ class WorkerActor:
 
     def __init__(self) -> None:
         self._home: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._worker: Worker | None = None
         self._stopping = False
 
     def node(self) -> Node:
@@ -89,7 +88,7 @@ class WorkerActor:
             job.run.path.mkdir()
             stamps = plant(job.run.path, seed)
         self._run = job.run
-        self._process = start_worker(job, threads)
+        self._worker = Worker(job, threads)
         return stamps
 
     def news(self, seen: Stamps, log_offset: int, stop: bool) -> News:
@@ -100,11 +99,11 @@ class WorkerActor:
             log_offset: bytes of the log that it has.
             stop: have the worker save and stop. Told with every question, for Ray may lose one.
         """
-        assert self._process is not None
+        assert self._worker is not None
         if stop and not self._stopping:
             self._stopping = True
-            self._process.terminate()
-        exit_code = self._process.poll()  # first: what follows is final if it has ended
+            self._worker.terminate()
+        exit_code = self._worker.poll()  # first: what follows is final if it has ended
         if self._home is None:
             return News(exit_code)
         with self._run.log_file.open("rb") as log:
@@ -114,8 +113,8 @@ class WorkerActor:
 
     def clean(self) -> None:
         """Let go of a worker that has ended, and of this node's copy of the run."""
-        if self._process is not None:
-            release(self._process)
+        if self._worker is not None:
+            self._worker.release()
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
 

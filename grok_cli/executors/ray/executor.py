@@ -148,7 +148,9 @@ class RayExecutor:
         return [change for job in ending for change in job.fail(problem)]
 
     def _why_nothing_fits(self) -> str:
-        return "" if self._options.nodes_may_join else why_no_node_fits(self._needs, self._ray.nodes())
+        return (
+            "" if self._options.nodes_may_join else why_no_node_fits(self._needs, self._ray.nodes())
+        )
 
     def _ready(self, references: list[Any], seconds: float) -> list[Any]:
         """Those of Ray's references whose answers are there, after so many seconds at most."""

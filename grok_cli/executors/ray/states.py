@@ -59,34 +59,22 @@ class Event(Enum):
 Told = Literal["started", "requeued", "ended"]
 # From a state and an event to the next state and what is told. A worker counts as an attempt from
 # "started" on, and "requeued" takes that back.
-LIFE: dict[State, dict[Event, tuple[State, tuple[Told, ...]]]] = {
-    State.WAITING: {
-        Event.GIVEN: (State.SEEKING, ()),
-        Event.ENDED: (State.ENDED, ("ended",)),
-        Event.DROPPED: (State.ENDED, ()),
-    },
+Row = dict[Event, tuple[State, tuple[Told, ...]]]
+_ENDS: Row = {Event.ENDED: (State.ENDED, ("ended",)), Event.DROPPED: (State.ENDED, ())}
+LIFE: dict[State, Row] = {
+    State.WAITING: {Event.GIVEN: (State.SEEKING, ()), **_ENDS},
     State.SEEKING: {
         Event.FOUND: (State.STARTING, ()),
         Event.LOST: (State.LOST, ("started", "requeued")),
-        Event.ENDED: (State.ENDED, ("ended",)),
-        Event.DROPPED: (State.ENDED, ()),
+        **_ENDS,
     },
     State.STARTING: {
         Event.STARTED: (State.TRAINING, ("started",)),
         Event.LOST: (State.LOST, ("started", "requeued")),
-        Event.ENDED: (State.ENDED, ("ended",)),
-        Event.DROPPED: (State.ENDED, ()),
+        **_ENDS,
     },
-    State.TRAINING: {
-        Event.LOST: (State.LOST, ("requeued",)),
-        Event.ENDED: (State.ENDED, ("ended",)),
-        Event.DROPPED: (State.ENDED, ()),
-    },
-    State.LOST: {
-        Event.FREED: (State.WAITING, ()),
-        Event.ENDED: (State.ENDED, ("ended",)),
-        Event.DROPPED: (State.ENDED, ()),
-    },
+    State.TRAINING: {Event.LOST: (State.LOST, ("requeued",)), **_ENDS},
+    State.LOST: {Event.FREED: (State.WAITING, ()), **_ENDS},
 }
 
 

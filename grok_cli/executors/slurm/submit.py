@@ -5,7 +5,7 @@ import io
 import re
 import signal
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import submitit
 
@@ -36,8 +36,14 @@ def submit_batch(batch: Batch, groups: Sequence[Sequence[Job]], options: SlurmOp
         SlurmError: Slurm refuses it.
     """
     tasks = [
-        TrainInTurn(batch.folder, tuple(map(_anywhere, group)), options.cpus) for group in groups
+        TrainInTurn(
+            batch.folder,
+            tuple(replace(job, run=RunDir(job.run.path.absolute())) for job in group),
+            options.cpus,
+        )
+        for group in groups
     ]
+    free = {name: value for name, value in options.options.items() if value is not False}
     executor = submitit.SlurmExecutor(folder=batch.submitit)
     executor.update_parameters(
         job_name=batch.job_name,
@@ -52,7 +58,7 @@ def submit_batch(batch: Batch, groups: Sequence[Sequence[Job]], options: SlurmOp
         stderr_to_stdout=True,
         wckey=None,
         srun_args=[f"--cpus-per-task={options.cpus}"],  # srun does not inherit it from sbatch
-        additional_parameters={"requeue": True, **_given(options)},
+        additional_parameters={"requeue": True, **free},
     )
     try:
         # Ctrl-C is for this process, not for sbatch; and submitit prints what it raises.
@@ -66,13 +72,3 @@ def submit_batch(batch: Batch, groups: Sequence[Sequence[Job]], options: SlurmOp
         if UNKNOWN.search(words):
             raise NoAnswerError(words) from None
         raise SlurmError(f"Slurm refuses the jobs: {words}") from None
-
-
-def _given(options: SlurmOptions) -> dict[str, str | int | bool]:
-    """The free options; one that is false is left out."""
-    return {name: value for name, value in options.options.items() if value is not False}
-
-
-def _anywhere(job: Job) -> Job:
-    """The job with an absolute path."""
-    return Job(RunDir(Path(job.run.path).absolute()), job.options)

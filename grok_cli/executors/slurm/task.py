@@ -16,7 +16,7 @@ from pathlib import Path
 from grok_cli.executors.base import Job
 from grok_cli.executors.slurm.batch import Batch, Ending
 from grok_cli.executors.slurm.signals import blocked
-from grok_cli.executors.worker import INTERRUPTED, release, start_worker
+from grok_cli.executors.worker import INTERRUPTED, Worker
 from grok_cli.runs.claim import EXPIRES, live_owner
 
 POLL_SECONDS = 0.1
@@ -73,17 +73,17 @@ class TrainInTurn:
         self._await_claim(job, orders)
         try:
             with blocked(signal.SIGUSR2):  # would end the worker, which Slurm signals, too
-                process = start_worker(job, self.threads)
+                worker = Worker(job, self.threads)
         except OSError as error:
             return Ending(None, f"cannot start a worker: {error}")
         told = False
-        while process.poll() is None:
+        while worker.poll() is None:
             if orders.stop and not told:
-                process.terminate()
+                worker.terminate()
                 told = True
             time.sleep(POLL_SECONDS)
-        release(process)
-        code = process.returncode
+        worker.release()
+        code = worker.returncode
         if code not in (INTERRUPTED, -signal.SIGTERM):
             return Ending(code)
         end = time.monotonic() + SIGNAL_GAP
