@@ -20,6 +20,7 @@ from grok_cli.cli import (
     runs,
     studies,
     sweep,
+    times,
     train,
     upload,
 )
@@ -71,6 +72,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train.train,
     "sweep": sweep.sweep,
     "runs": runs.runs,
+    "times": times.times,
     "plot": plot.plot,
     "report": report.report,
     "export-csv": export_csv.export_csv,

@@ -27,6 +27,10 @@ EXAMPLES = {
         "grok plot accuracy runs/ln-positions --out accuracy.svg",
         "grok plot generalisation runs/ln-positions --terminal",
     ),
+    "times": (
+        "grok times runs/ln-positions",
+        "grok times runs/ln-positions --event memorised --threshold 0.9,0.99 --power 1.5",
+    ),
     "report": ("grok report runs/ln-positions", "grok report runs/ln-positions --markdown"),
     "export-csv": (
         "grok export-csv runs/ln-positions --metric 'test/*'",

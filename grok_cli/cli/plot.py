@@ -40,8 +40,8 @@ class Axis(str, Enum):
     linear = "linear"
 
 
-WHAT = """loss, accuracy, generalisation, compression, entropy, rank, alpha, ntk, update-norm,
-weight-norm, fourier, spec, progress, ... or any metric, e.g. test/loss."""
+WHAT = """loss, accuracy, times, generalisation, compression, entropy, rank, alpha, ntk,
+update-norm, weight-norm, fourier, spec, progress, ... or any metric, e.g. test/loss."""
 
 
 def plot(
@@ -98,9 +98,11 @@ def plot(
     """Draw what was measured, mean over seeds and a band from lowest to highest.
 
     Test is solid, training dashed. Nothing is smoothed; a mean is drawn where all seeds have a
-    value. "generalisation": the step at which test accuracy reaches 0.995, a bar a group, a point
-    a seed. "compression": that step against the one at which the effective rank has fallen
-    half-way from its maximum to its last value. The file is the last line on stdout.
+    value. "times": the share of runs that have not generalised, by Kaplan and Meier, with its 95 %
+    band; runs that are not finished count, too. "generalisation": the step at which test accuracy
+    reaches 0.995, a bar a group, a point a seed. "compression": that step against the one at which
+    the effective rank has fallen half-way from its maximum to its last value. The file is the last
+    line on stdout.
     """
     from grok_cli.figures.catalogue import CATALOGUE, SPELLINGS, Options, make_chart
 
@@ -123,6 +125,7 @@ def plot(
         from grok_cli.figures.matplotlib import check_ending
 
         check_ending(file)
+    everything = everything or (what in CATALOGUE and CATALOGUE[what].unfinished)
     results = _read(paths, where or [], listed(group_by), everything)
     source = ", ".join(map(str, paths))
     chart = make_chart(what, results, Options(_is_log(x), _is_log(y), each_seed, title, source))

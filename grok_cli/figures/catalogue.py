@@ -6,7 +6,7 @@ is then on the command line, in reports and in the terminal.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from grok_cli.figures.curves import Curve, curves_to_draw
 from grok_cli.figures.names import in_order, legend_of
 from grok_cli.results import Group, Results
 from grok_cli.results.phases import Generalised, compressed, generalised_groups
+from grok_cli.results.times import EVENTS, End, GroupTimes, times_to
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,12 @@ class Figure:
     Attributes:
         build: makes the chart; raises UsageError where nothing of it was measured.
         without: options that have no effect on it.
+        unfinished: whether runs that are not finished count, too.
     """
 
     build: Build
     without: tuple[str, ...] = ()
+    unfinished: bool = False
 
 
 def make_chart(name: str, results: Results, options: Options | None = None) -> Chart:
@@ -260,6 +263,59 @@ def _compression(results: Results, options: Options) -> Chart:
     )
 
 
+def _times(results: Results, options: Options) -> Chart:
+    """The share of runs that have not generalised, by Kaplan and Meier, with its band."""
+    every = Results.of([*results.runs, *results.left_out], results.keys)
+    times = times_to(replace(every, groups=tuple(in_order(every.groups))), "generalised", 0.995)
+    groups = _groups(options, (found.group for found in times.groups))
+    keys = [_place(found.group, groups) for found in times.groups]
+    legend = legend_of(groups)
+    last = 1.04 * max(found.sample.last for found in times.groups)
+    marks = [
+        _mark(key, found, end, legend.keys[key].name)
+        for key, found in zip(keys, times.groups, strict=True)
+        for end in found.ends
+        if not end.happened
+    ]
+    lines = [_stairs(key, found, last) for key, found in zip(keys, times.groups, strict=True)]
+    log = options.log_x is not False
+    first = max(min(found.sample.steps.min() for found in times.groups) * 0.999, 1)
+    low = 10 ** math.floor(math.log10(first)) if log else 0
+    return Chart(
+        name="times",
+        about="share of runs that have not generalised",
+        note=f"Kaplan–Meier, 95 % band; {EVENTS['generalised'].about} {times.threshold}; "
+        "| a run that ended before, × one that diverged",
+        x=Axis("step", log, low, last, steps=True),
+        y=Axis("share not generalised", low=-0.03, high=1.03),
+        legend=legend,
+        runs=_which(every, options),
+        title=options.title,
+        lines=tuple(lines),
+        points=tuple(sorted(marks, key=lambda point: (point.key, point.sign))),
+    )
+
+
+def _stairs(key: int, found: GroupTimes, last: float) -> Line:
+    """A curve that falls in steps, known at every one: some between, and both ends of each fall."""
+    end = last if math.isinf(found.curve.end) else found.curve.end
+    falls = found.sample.steps[found.sample.happened]
+    between = [np.linspace(0, end, 200), np.geomspace(1, max(end, 1), 600)]
+    steps = np.unique(np.concatenate([*map(np.rint, between), falls, falls - 1]))
+    share, low, high = found.curve.at(steps)
+    high = np.where(share > 0, high, 0.0)  # the band ends where all have
+    return Line(key, "share not generalised", steps, share, low, high)
+
+
+def _mark(key: int, found: GroupTimes, end: End, name: str) -> Point:
+    """Where a run stopped that did not generalise."""
+    stop = end.step if end.diverged is None else end.diverged
+    share = float(found.curve.at(np.array([stop]))[0][0])
+    how = "not generalised by" if end.diverged is None else "diverged at"
+    tip = f"{name}, seed {end.run.seed}: {how} step {stop:,}"
+    return Point(key, stop, share, tip, "|" if end.diverged is None else "x")
+
+
 def lines_chart(
     label: str,
     lines: Sequence[tuple[str, Sequence[float], Sequence[float]]],
@@ -371,6 +427,7 @@ FIRST = ("accuracy", "loss")  # of a report; then when the groups generalised
 _COURSES = {name: Figure(partial(_course, name, course)) for name, course in COURSES.items()}
 CATALOGUE = {
     **{name: _COURSES[name] for name in FIRST},
+    "times": Figure(_times, without=("--y", "--each-seed", "--all"), unfinished=True),
     "generalisation": Figure(_generalisation, without=("--y", "--each-seed")),
     **_COURSES,
     "compression": Figure(_compression, without=("--each-seed",)),

@@ -6,7 +6,7 @@ PDF), svg.py (the report's page) and text.py (the terminal).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,12 +148,17 @@ class Bar:
 
 @dataclass(frozen=True)
 class Point:
-    """A marker of a group, and the text that it shows on hover."""
+    """A marker of a group, and the text that it shows on hover.
+
+    Attributes:
+        sign: "" for the group's marker; "|" or "x" for a mark on a curve.
+    """
 
     key: int
     x: float
     y: float
     tip: str = ""
+    sign: Literal["", "|", "x"] = ""
 
 
 @dataclass(frozen=True, eq=False)

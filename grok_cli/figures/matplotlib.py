@@ -151,11 +151,12 @@ def _draw_bar(axes: "Axes", bar: Bar, chart: Chart) -> None:
 
 
 def _draw_points(axes: "Axes", chart: Chart) -> None:
-    for key, points in groupby(chart.points, lambda point: point.key):
+    for (key, sign), points in groupby(chart.points, lambda point: (point.key, point.sign)):
         x, y = zip(*((point.x, point.y) for point in points), strict=True)
         look = chart.legend.keys[key].look
         edge = matplotlib.rcParams["axes.facecolor"]
-        axes.plot(x, y, look.marker, color=look.colour, mec=edge, mew=0.5, clip_on=False)
+        stroke: Any = {"mew": 1.2, "ms": 8} if sign else {"mec": edge, "mew": 0.5}
+        axes.plot(x, y, sign or look.marker, color=look.colour, clip_on=False, **stroke)
 
 
 def _scale(axes: "Axes", chart: Chart) -> None:

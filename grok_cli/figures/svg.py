@@ -110,7 +110,13 @@ def _shapes(chart: Chart, box: Box) -> Iterator[str]:
             yield _marker("marker", line.key, x, y)
     yield from _bars(chart, box)
     for point in chart.points:
-        yield _marker("point", point.key, *box.at(point.x, point.y), point.tip)
+        x, y = box.at(point.x, point.y)
+        if point.sign:
+            d = "v10" if point.sign == "|" else "m-4 1l8 8m0 -8l-8 8"
+            told = f'data-tip="{escape(point.tip)}" tabindex="0"'
+            yield f'<path class="sign g{point.key}" d="M{x:.1f} {y - 5:.1f}{d}" {told}/>'
+        else:
+            yield _marker("point", point.key, x, y, point.tip)
     yield f'<path class="axis" d="M{box.left} {TOP}V{box.bottom}H{WIDTH - RIGHT}"/>'
     yield (
         f'<text class="axis-title" x="{WIDTH - RIGHT}" y="{box.height - 6}" text-anchor="end">'

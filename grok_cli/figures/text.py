@@ -90,7 +90,7 @@ def render(chart: Chart, width: int, height: int = 20) -> Group:
     for line in sorted(chart.lines, key=lambda line: not line.dashed):
         page.draw(line.x, line.y, line.key, DOT if line.dashed else "")
     for point in chart.points:
-        page.draw(np.array([point.x]), np.array([point.y]), point.key)
+        page.draw(np.array([point.x]), np.array([point.y]), point.key, point.sign)
     title = Text(chart.heading, overflow="fold")
     if chart.strokes:
         title.append(f"  ({chart.strokes[1]}: {DOT})", "dim")

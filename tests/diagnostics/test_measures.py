@@ -205,7 +205,6 @@ def test_waves_of_the_answer_are_those_of_sums_and_differences_only(task: str) -
 
 
 def test_lanczos_finds_the_extreme_eigenvalues_of_a_diagonal() -> None:
-    pytest.importorskip("scipy")
     import numpy as np
 
     values = np.linspace(-3, 10, 50)
@@ -237,7 +236,6 @@ def test_hessian_times_vector_equals_finite_differences_of_the_gradient() -> Non
 
 
 def test_hessian_eigenvalues_equal_those_of_the_full_matrix() -> None:
-    pytest.importorskip("scipy")
     subject = small_subject()
     n, product = loss_hessian(subject.model, subject.tokens("train"), subject.labels("train"))
     eye = torch.eye(n, dtype=torch.float64).numpy()

@@ -17,7 +17,6 @@ from grok_cli.core.model import Transformer
 from grok_cli.diagnostics import registry
 from grok_cli.diagnostics.registry import (
     DIAGNOSTICS,
-    Diagnostic,
     Registry,
     UnknownDiagnosticError,
     diagnostic,
@@ -27,19 +26,12 @@ from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
 from tests.diagnostics.builders import small_network, small_subject
 
-NEEDS_SCIPY = {"hessian"}
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"n_layers": 2, "ln_type": "pre", "mlp_type": "gated"},
     {"unembed": "tied", "ln_type": "peri", "final_norm": "on", "norm": "rmsnorm"},
     {"subtract_init": True, "n_heads": 1},
 ]
-
-
-def installed(name: str) -> Diagnostic:
-    if name in NEEDS_SCIPY:
-        pytest.importorskip("scipy")
-    return DIAGNOSTICS[name]
 
 
 @diagnostic("weight-sum", columns=["mine/sum"], cost="cheap", formula="sum", source="here")
@@ -78,7 +70,7 @@ def test_columns_of_all_diagnostics_differ() -> None:
 @pytest.mark.parametrize("name", list(DIAGNOSTICS))
 def test_a_diagnostic_returns_its_columns(name: str, options: dict[str, Any]) -> None:
     subject = small_subject(initial=True, **options)
-    values = installed(name).measure(subject)
+    values = DIAGNOSTICS[name].measure(subject)
     assert list(values) == DIAGNOSTICS[name].columns(subject.config)
     assert all(isinstance(value, float) for value in values.values())
 
@@ -87,7 +79,7 @@ def test_a_diagnostic_returns_its_columns(name: str, options: dict[str, Any]) ->
 @pytest.mark.parametrize("name", list(DIAGNOSTICS))
 def test_every_task_can_be_measured(name: str, task: str) -> None:
     subject = small_subject(initial=True, task=task)
-    assert list(installed(name).measure(subject)) == DIAGNOSTICS[name].columns(subject.config)
+    assert list(DIAGNOSTICS[name].measure(subject)) == DIAGNOSTICS[name].columns(subject.config)
 
 
 @pytest.mark.parametrize("name", list(DIAGNOSTICS))
@@ -98,7 +90,7 @@ def test_measuring_changes_nothing(name: str) -> None:
     weights = copy.deepcopy(model.state_dict())
     gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     random_state = torch.get_rng_state()
-    measured = installed(name)
+    measured = DIAGNOSTICS[name]
 
     first = measured.measure(subject)
     again = measured.measure(Subject(model, subject.dataset, subject.initial))
@@ -147,7 +139,7 @@ def train(wanted: dict[str, int], steps: int = 6) -> tuple[Transformer, list[dic
 
 
 def test_training_with_diagnostics_equals_training_without_bitwise() -> None:
-    wanted = dict.fromkeys(set(DIAGNOSTICS) - NEEDS_SCIPY, 2)
+    wanted = dict.fromkeys(set(DIAGNOSTICS) - {"hessian"}, 2)
     measured, rows = train(wanted)
     plain, none = train({})
     assert none == []

@@ -71,8 +71,6 @@ def both(name: str, **options: Any) -> tuple[dict[str, float], dict[str, float]]
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_a_diagnostic_does_not_depend_on_what_tokens_are_called_or_has_a_reason(name: str) -> None:
-    if name == "hessian":
-        pytest.importorskip("scipy")
     plain, other = both(name, ln_type="pre")
     assert plain.keys() == other.keys()
     for metric, value in plain.items():

@@ -11,7 +11,6 @@ from grok_cli.core.model import Transformer
 from grok_cli.diagnostics.forward import mean_loss
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject
-from grok_cli.errors import UsageError
 
 TOLERANCE = 1e-2  # relative accuracy of the eigenvalues
 Vector = NDArray[np.float64]
@@ -42,17 +41,8 @@ def loss_hessian(
 
 
 def extreme_eigenvalues(n: int, product: Callable[[Vector], Vector]) -> tuple[float, float]:
-    """Smallest and largest eigenvalue of a symmetric operator on n dimensions, by Lanczos.
-
-    Raises:
-        UsageError: SciPy, the optional extra `hessian`, is not installed.
-    """
-    try:
-        from scipy.sparse.linalg import LinearOperator, eigsh  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        raise UsageError(
-            "diagnostic 'hessian' needs SciPy; install it with `pip install 'grok-cli[hessian]'`"
-        ) from None
+    """Smallest and largest eigenvalue of a symmetric operator on n dimensions, by Lanczos."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
 
     operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(n)

@@ -1,0 +1,120 @@
+"""Times of runs at any threshold, from what they measured."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grok_cli.core.phases import Phases
+from grok_cli.errors import UsageError
+from grok_cli.results import Results, Run
+from grok_cli.results.run import Tables
+from grok_cli.results.times import (
+    end_of,
+    group_rows,
+    median_told,
+    pair_rows,
+    time_to,
+    times_to,
+)
+
+ACCURACY = "test/accuracy"
+
+
+def run(
+    accuracies: list[float], seed: int = 1, every: int = 100, placement: str = "off", **summary: Any
+) -> Run:
+    steps = range(every, every * len(accuracies) + 1, every)
+    tables = {}
+    for metric in (ACCURACY, "train/accuracy"):
+        tables[metric] = pl.DataFrame(
+            {"step": steps, metric: accuracies},
+            schema={"step": pl.Int64, metric: pl.Float64},
+        )
+    settings = {"model.ln_type": placement, "train.seed": seed, "train.steps": 5000}
+    return Run(
+        f"{placement}-s{seed}", settings, {"status": "finished"} | summary, None, Tables(tables)
+    )
+
+
+@given(st.lists(st.sampled_from([0.5, 0.99, 0.995, 1.0]), min_size=1, max_size=30))
+def test_times_at_the_usual_thresholds_are_the_phases_of_the_run(values: list[float]) -> None:
+    phases = Phases()
+    for number, value in enumerate(values, 1):
+        phases.see_train(100 * number, value)
+        phases.see_test(100 * number, value)
+    found = {
+        "memorised": (0.99, phases.memorised),
+        "generalised": (0.995, phases.generalised),
+        "sustained": (0.995, phases.sustained),
+    }
+    for event, (threshold, step) in found.items():
+        ended = end_of(run(values), event, threshold)
+        assert ended is not None
+        assert (ended.step if ended.happened else None) == step
+
+
+def test_run_that_ends_within_a_row_may_have_begun_there_what_it_was_to_sustain() -> None:
+    steps = np.array([100, 200, 300, 400])
+    values = np.array([0.0, 1.0, 0.0, 1.0])
+    assert time_to(steps, values, 0.9, 500) == (400, False)
+    assert time_to(steps[:3], values[:3], 0.9, 500) == (300, False)
+    assert time_to(steps, values, 0.9) == (200, True)
+    assert time_to(steps, values, 2.0) == (400, False)
+
+
+def test_diverged_run_stays_among_those_that_did_not_for_all_its_steps() -> None:
+    runs = [run([0.0] * 2, 1, status="diverged"), run([0.0] * 9 + [1.0], 2), run([1.0], 3)]
+    times = times_to(Results.of(runs), "generalised", 0.995)
+    (group,) = times.groups
+    assert [end.diverged for end in group.ends] == [200, None, None]
+    assert group.sample.steps.tolist() == [5000, 1000, 100]
+    assert (group.median.step, group.diverged) == (1000, 1)  # without it, 100 would be half
+    (row,) = group_rows(times)
+    assert (row["runs"], row["events"], row["diverged"], row["horizon"]) == (3, 2, 1, 5000)
+
+
+def test_run_that_diverged_afterwards_did_generalise() -> None:
+    (group,) = times_to(Results.of([run([1.0, 0.0], status="diverged")]), "generalised", 0.9).groups
+    assert (group.diverged, group.median.step) == (0, 100)
+
+
+def test_threshold_is_of_the_analysis() -> None:
+    results = Results.of([run([0.96, 0.992, 1.0])])
+    steps = [times_to(results, "generalised", t).groups[0].median.step for t in (0.95, 0.99, 0.995)]
+    assert steps == [100, 200, 300]
+
+
+def test_runs_that_measured_nothing_are_not_counted() -> None:
+    with pytest.raises(UsageError, match="no run there measured test/accuracy"):
+        times_to(Results.of([run([])]), "generalised", 0.9)
+    (group,) = times_to(Results.of([run([], 1), run([1.0], 2)]), "generalised", 0.9).groups
+    assert group.median.count == "1 of 1"
+
+
+def test_pairs_are_told_in_both_directions_of_the_same_numbers() -> None:
+    runs = [run([0.0] * n + [1.0], seed, placement="off") for seed, n in enumerate((5, 7, 9))]
+    runs += [run([0.0] * n + [1.0], seed, placement="pre") for seed, n in enumerate((1, 2, 3))]
+    times = times_to(Results.of(runs), "generalised", 0.995)
+    (pair,) = times.pairs()
+    assert pair == times.pairs()[0]
+    assert pair.ratio.value == pytest.approx(800 / 300)
+    (row,) = pair_rows(times, [pair])
+    assert {"group": "model.ln_type: off", "other": "model.ln_type: pre"}.items() <= row.items()
+    assert (row["ratio"], row["log_rank_p"]) == (pair.ratio.value, row["log_rank_p_holm"])
+
+
+def test_median_of_summaries_counts_runs_that_did_not() -> None:
+    runs = [
+        run([], 1, generalised_at=300, step=1000),
+        run([], 2, generalised_at=None, step=1000),
+        run([], 3, generalised_at=None, step=200, status="diverged"),
+        run([], 4),  # did not begin
+    ]
+    median = median_told(runs, "generalised_at")
+    assert median is not None
+    assert (str(median).partition(" (")[0], median.count) == ("> 5,000", "1 of 3")
+    assert median_told([runs[3]], "generalised_at") is None
