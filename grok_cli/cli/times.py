@@ -188,7 +188,8 @@ def _print_pairs(found: Sequence["Times"], pairs: Sequence[Sequence["Pair"]]) ->
     print_table([Column("groups", "ratio of medians", is_name=True), *_columns(found)], rows)
     if len(order) > SHOWN:
         typer.echo(f"and {len(order) - SHOWN} more pairs; --json has all", err=True)
-    typer.echo(f"p: log-rank test, corrected for {len(order)} pairs (Holm)", err=True)
+    corrected = f", corrected for {len(order)} pairs (Holm)" if len(order) > 1 else ""
+    typer.echo(f"p: log-rank test{corrected}", err=True)
 
 
 def _columns(found: Sequence["Times"]) -> list[Column]:

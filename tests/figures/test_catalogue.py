@@ -1,5 +1,6 @@
 """Charts as data: what is drawn is what was measured; nothing is smoothed."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -214,3 +215,24 @@ def test_ticks_lie_on_the_axis_and_are_few(low: float, ratio: float, log: bool, 
 def test_tick_text() -> None:
     texts = [tick_text(v) for v in (0, 1, 2000.0, 0.05, 1e-6, 2e7, 0.30000000000000004)]
     assert texts == ["0", "1", "2,000", "0.05", "1e-6", "2e7", "0.3"]
+
+
+def test_times_fall_at_each_event_and_mark_runs_without_one() -> None:
+    results = accuracies({"pre": [50, 70, None, None]})
+    diverged = replace(results.runs[3], summary={"status": "diverged"})
+    chart = make_chart("times", Results.of([*results.runs[:3], diverged]))
+    (line,) = chart.lines
+    fall = int(np.flatnonzero(line.x == 50)[0])
+    assert line.y[fall - 1 : fall + 1].tolist() == [1.0, 0.75]
+    assert line.x[fall - 1] == 49
+    assert line.y[-1] == 0.5
+    assert [(point.sign, point.x) for point in chart.points] == [("x", 300), ("|", 300)]
+    tips = [point.tip.partition(", ")[2] for point in chart.points]
+    assert tips == ["seed 3: diverged at step 300", "seed 2: not generalised by step 300"]
+    assert 'class="sign' in figure_html(chart)
+
+
+def test_times_count_runs_that_were_left_out() -> None:
+    results = accuracies({"pre": [50, None]})
+    finished = Results.of(results.runs[:1], results.keys, left_out=results.runs[1:])
+    assert make_chart("times", finished).lines[0].y[-1] == 0.5
