@@ -68,7 +68,7 @@ def _add_long(found: dict[str, _Found], table: "pl.DataFrame", file: Path) -> No
             "--group-by a part of what varies; export without --group-by, or plot the runs"
         )
     keys = ["group", "metric", "seed"]
-    texts = table.with_columns(pl.col(keys).cast(pl.String))
+    texts = table.with_columns(pl.col(keys).cast(pl.String), _steps(table[STEP], file))
     for (group, metric, seed), rows in texts.group_by(keys, maintain_order=True):
         series = _series(rows[STEP], rows["value"], str(metric))
         _add_run(found, str(group), str(metric), f"SEED_{seed}", series, file)
@@ -81,7 +81,8 @@ def _add_wide(found: dict[str, _Found], table: "pl.DataFrame", file: Path) -> No
             f'{file}: expected a file of `grok export-csv`, with columns "Step" and '
             f'"GROUP - METRIC", found {", ".join(table.columns[:4])}'
         )
-    steps = table[table.columns[0]]
+    steps = _steps(table[table.columns[0]], file)
+    table = table.with_columns(steps)
     for (group, metric), kinds in columns.items():
         runs = {kind: name for kind, name in kinds.items() if kind.startswith(("SEED_", "RUN_"))}
         for kind, name in runs.items():
@@ -134,12 +135,25 @@ def wide_columns(names: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
     return {(group, metric): bases[base] for base, (group, dash, metric) in parts.items() if dash}
 
 
+def _steps(column: "pl.Series", file: Path) -> "pl.Series":
+    """The steps as whole numbers.
+
+    Raises:
+        UsageError: one is something else.
+    """
+    import polars as pl
+
+    steps = column.cast(pl.Int64, strict=False)
+    for wrong in column.filter(steps.is_null()):
+        found = "an empty cell" if wrong is None else repr(wrong)
+        raise UsageError(f"{file}: {column.name}: expected whole numbers, found {found}")
+    return steps
+
+
 def _series(steps: "pl.Series", values: "pl.Series", metric: str) -> "pl.DataFrame":
     import polars as pl
 
-    table = pl.DataFrame(
-        {STEP: steps.cast(pl.Int64), metric: values.cast(pl.Float64, strict=False)}
-    )
+    table = pl.DataFrame({STEP: steps, metric: values.cast(pl.Float64, strict=False)})
     return table.drop_nulls().sort(STEP)
 
 
@@ -155,7 +169,7 @@ def _mean(table: "pl.DataFrame", kinds: Mapping[str, str]) -> "pl.DataFrame":
     mean = kinds.get("", "")
     columns = [column(""), column("MIN", mean), column("MAX", mean), column("STD")]
     counted = pl.lit(None, pl.UInt32).alias("runs")
-    steps = pl.col(table.columns[0]).cast(pl.Int64).alias(STEP)
+    steps = pl.col(table.columns[0]).alias(STEP)
     return table.select(steps, *columns, counted).filter(
         pl.any_horizontal(pl.col("mean", "min", "max").is_not_null())
     )

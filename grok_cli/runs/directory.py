@@ -277,7 +277,7 @@ def _runs_below(folder: Path, root: Path, linked: set[Path]) -> Iterator[RunDir]
     for entry in entries:
         path = folder / entry.name
         if entry.is_symlink():
-            run, target = RunDir(path), path.resolve()
+            run, target = RunDir(path), Path(os.path.realpath(path))  # which takes links in a ring
             gone = not path.exists() and RUN_NAME.fullmatch(entry.name)
             if (run.exists() or gone) and not target.is_relative_to(root) | (target in linked):
                 linked.add(target)

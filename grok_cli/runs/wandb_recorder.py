@@ -172,7 +172,8 @@ def upload_run(run: RunDir, project: str | None = None, entity: str | None = Non
         Where W&B shows the run.
 
     Raises:
-        UsageError: there is no run, it is being trained, or nothing was recorded.
+        UsageError: there is no run, it is being trained, nothing was recorded, or summary.json is
+            damaged.
         GrokError: W&B did not take it; what it has stays, and another try goes on there.
     """
     config, summary = run.config(), run.summary()
@@ -181,12 +182,18 @@ def upload_run(run: RunDir, project: str | None = None, entity: str | None = Non
             f"{run.path}: its status is '{summary['status']}'; expected a run that was trained and "
             "is not being trained now"
         )
+    step = summary.get("step")
+    if not isinstance(step, int):
+        raise UsageError(
+            f"{run.summary_file} is damaged: step: expected a number, found {step!r}; delete it, "
+            f"and `grok train --resume {shlex.quote(str(run.path))}` writes it anew"
+        )
     target = {"mode": "online", "project": project, "entity": entity}
     changed = {key: value for key, value in target.items() if value is not None}
     config = config.model_copy(update={"wandb": config.wandb.model_copy(update=changed)})
     recorder = WandbRecorder(run, config)
     phases = {key: summary.get(key) for key in Phases().summary()}
-    recorder.upload(_Ending(int(summary["step"]), EXIT_CODES[summary["status"]], phases))
+    recorder.upload(_Ending(step, EXIT_CODES[summary["status"]], phases))
     if recorder.problem:
         raise GrokError(f"{run.path}: W&B: {recorder.problem}")
     return recorder.place

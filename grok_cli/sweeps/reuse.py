@@ -24,7 +24,7 @@ class TrainedRuns:
         self._by_digest: dict[str, list[RunDir]] = {}
         seen: set[Path] = set()
         for found in runs:
-            run = RunDir(found.path.resolve())
+            run = RunDir(os.path.realpath(found.path))
             if run.path in seen:
                 continue
             seen.add(run.path)

@@ -1,5 +1,6 @@
 """Runs sent to W&B after they were trained; W&B is replaced by one that keeps what it gets."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     server, module = Server(), ModuleType("wandb")
     module.init = server.init  # type: ignore[attr-defined]
     module.Settings = dict  # type: ignore[attr-defined]
+    module.Error = module.Api = ConnectionError  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", module)
     return server
 
@@ -98,3 +100,14 @@ def test_what_is_no_trained_run_is_refused(typed: Grok, server: Server, tmp_path
         refused = typed("upload", path)
         assert (refused.returncode, message in refused.stderr) == (2, True)
     assert not server.started
+
+
+def test_a_summary_without_its_step_is_named(typed: Grok, server: Server, run: RunDir) -> None:
+    for summary in ({"status": "finished"}, {"status": "finished", "step": "x"}):
+        run.summary_file.write_text(json.dumps(summary))
+        refused = typed("upload", "runs/a")
+        assert (refused.returncode, "summary.json is damaged: step" in refused.stderr) == (2, True)
+    assert not server.started
+    run.summary_file.unlink()
+    assert typed("train", "--resume", "runs/a").returncode == 0
+    assert typed("upload", "runs/a").returncode == 0

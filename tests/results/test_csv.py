@@ -181,6 +181,21 @@ def test_other_files_are_refused_by_name(tmp_path: Path, text: str) -> None:
         Results.from_csv(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Step,g - m\n1,2\nx,3\n", "found 'x'"),
+        ("Step,g - m\n1,2\n,3\n", "found an empty cell"),
+        ("Step,g - m__SEED_1\n1,2\nnan,3\n", "found 'nan'"),
+        ("group,seed,step,metric,value\ng,1,x,m,2\n", "found 'x'"),
+    ],
+)
+def test_a_step_that_is_no_number_is_named(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(UsageError, match=rf"x\.csv: [Ss]tep: expected whole numbers, {found}"):
+        Results.from_csv(tmp_path / "x.csv")
+
+
 def test_a_long_file_of_coarse_groups_is_refused(tmp_path: Path) -> None:
     runs = [run_of(1, {1: 1.0}, model__ln_type=name) for name in ("pre", "off")]
     file = write_long(Results.of(runs, ["data.task"]), [METRIC], tmp_path)

@@ -156,6 +156,17 @@ def test_only_a_directory_with_runs_can_be_named(tmp_path: Path) -> None:
         list(runs_named([tmp_path]))
 
 
+def test_links_in_a_ring_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "ring").symlink_to("ring")
+    assert not list(find_runs(tmp_path))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/add-off-s456-4d36bd0181").symlink_to("../ring")
+    (found,) = find_runs(tmp_path / "runs")
+    assert TrainedRuns([found]).find("4d36bd0181") is None
+    with pytest.raises(UsageError, match="no run is any more"):
+        found.config()
+
+
 def test_what_is_in_the_way_of_a_link_stays(tmp_path: Path) -> None:
     off, _ = planned(tmp_path / "first")
     theirs = done(off)
