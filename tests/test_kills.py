@@ -5,6 +5,7 @@ killed, by which signal, when, and whether a file is just being written then, is
 number; what was killed goes on until it is finished.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -76,7 +77,8 @@ def disturb(place: Path, arguments: list[str], rng: random.Random, seconds: floa
             time.sleep(0.001)
         claims = map(read_claim, place.glob("runs/*/claim.json"))
         pids = {process.pid, *(int(claim["pid"]) for claim in claims if claim)}
-        os.kill(rng.choice(sorted(pids)), number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rng.choice(sorted(pids)), number)
     assert process.wait() in ENDS, (place / "log").read_text()
 
 

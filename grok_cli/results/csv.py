@@ -143,7 +143,7 @@ def _steps(column: "pl.Series", file: Path) -> "pl.Series":
     """
     import polars as pl
 
-    steps = column.cast(pl.Int64, strict=False)
+    steps: pl.Series = column.cast(pl.Int64, strict=False)
     for wrong in column.filter(steps.is_null()):
         found = "an empty cell" if wrong is None else repr(wrong)
         raise UsageError(f"{file}: {column.name}: expected whole numbers, found {found}")
