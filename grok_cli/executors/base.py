@@ -25,6 +25,9 @@ class Job:
     options: tuple[str, ...] = ()
 
 
+Told = Literal["started", "requeued", "ended"]
+
+
 @dataclass(frozen=True)
 class Change:
     """News of a job.
@@ -39,9 +42,17 @@ class Change:
     """
 
     job: Job
-    state: Literal["started", "requeued", "ended"]
+    state: Told
     exit_code: int | None = None
     reason: str = ""
+
+
+def changes_of(job: Job, told: Sequence[Told], exit_code: int | None, reason: str) -> list[Change]:
+    """What is told of a job, one after the other; a start has neither exit code nor reason."""
+    return [
+        Change(job, what) if what == "started" else Change(job, what, exit_code, reason)
+        for what in told
+    ]
 
 
 class Executor(Protocol):

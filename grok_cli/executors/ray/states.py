@@ -1,12 +1,5 @@
 """The life of a job in a Ray cluster: one table.
 
-waiting     until Ray has few others to find a node for
-seeking     an actor waits for a node
-starting    the actor has a node, and starts a worker there
-training    the worker trains; the actor is asked for news of it
-lost        worker or node is lost; given to Ray again once the worker's claim is gone
-ended       told of
-
 On storage that all nodes share the worker trains in the run's own directory and claims it. Else it
 trains a copy, which comes back bit by bit, and this process holds the claim meanwhile.
 """
@@ -15,13 +8,13 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 
 from grok_cli import __version__
 from grok_cli.errors import GrokError
-from grok_cli.executors.base import Change, Job
+from grok_cli.executors.base import Change, Job, Told, changes_of
 from grok_cli.executors.ray.actor import News, Node
 from grok_cli.executors.ray.cluster import Outside
 from grok_cli.executors.ray.mirror import Stamps, seed_files, write_parcel
@@ -34,14 +27,14 @@ CLAIM_SECONDS = EXPIRES + 10.0  # after which a lost worker's claim is not its o
 
 
 class State(Enum):
-    """Where a job stands; see above."""
+    """Where a job stands."""
 
-    WAITING = "waiting"
-    SEEKING = "seeking"
-    STARTING = "starting"
-    TRAINING = "training"
-    LOST = "lost"
-    ENDED = "ended"
+    WAITING = "until Ray has few others to find a node for"
+    SEEKING = "an actor waits for a node"
+    STARTING = "the actor has a node, and starts a worker there"
+    TRAINING = "the worker trains; the actor is asked for news of it"
+    LOST = "worker or node is lost; given to Ray again once the worker's claim is gone"
+    ENDED = "told of"
 
 
 class Event(Enum):
@@ -56,7 +49,6 @@ class Event(Enum):
     DROPPED = "nobody wants it any more"
 
 
-Told = Literal["started", "requeued", "ended"]
 # From a state and an event to the next state and what is told. A worker counts as an attempt from
 # "started" on, and "requeued" takes that back.
 Row = dict[Event, tuple[State, tuple[Told, ...]]]
@@ -145,12 +137,7 @@ class RemoteJob:
         self.state, told = LIFE[self.state][event]
         if self.state in (State.LOST, State.ENDED):
             self._let_go()
-        return [
-            Change(self.job, what, exit_code if what == "ended" else None, reason)
-            if what != "started"
-            else Change(self.job, what)
-            for what in told
-        ]
+        return changes_of(self.job, told, exit_code, reason)
 
     def _let_go(self) -> None:
         """End the actor, and the claim of this side."""

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -95,8 +96,8 @@ def largest_array() -> int:
 
 
 def cancel(ids: Sequence[str], signal: str | None = None) -> None:
-    """Cancel jobs, or send the processes of their steps a signal; those that are gone are none
-    of its business."""
+    """Cancel Slurm's jobs, or send the processes of their steps a signal; those that are gone are
+    none of its business."""
     options = [f"--signal={signal}"] if signal else []
     for start in range(0, len(ids), IDS_AT_A_TIME):
         command = ["scancel", *options, *ids[start : start + IDS_AT_A_TIME]]
@@ -119,6 +120,17 @@ def outside_any_job() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
+
+
+@contextmanager
+def blocked(number: signal.Signals) -> Iterator[None]:
+    """Block a signal in this thread, and so for good in a process that is started meanwhile: it
+    inherits that. This thread gets the signal afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _slurm(*command: str) -> str:

@@ -1,19 +1,13 @@
 """The life of a job on a Slurm cluster: one table.
 
-waiting    to be queued: the queue has not taken it yet, or its node was taken away
-queued     an array task will train it; no worker is known to have started
-running    a worker was told of
-ended      told of, and followed no more
-
 Records are newer than the queue, or the queue is newer than what was told last; `FollowedJob`
 makes one sign of both, and the table says what it means.
 """
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
 
-from grok_cli.executors.base import Change, Job
+from grok_cli.executors.base import Change, Job, Told, changes_of
 from grok_cli.executors.slurm.batch import Batch, Records
 from grok_cli.executors.slurm.queue import ArrayTask, Queue
 from grok_cli.executors.worker import INTERRUPTED, last_lines
@@ -23,12 +17,12 @@ NODE_TAKEN = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")
 
 
 class State(Enum):
-    """Where a job stands; see above."""
+    """Where a job stands."""
 
-    WAITING = "waiting"
-    QUEUED = "queued"
-    RUNNING = "running"
-    ENDED = "ended"
+    WAITING = "to be queued: the queue has not taken it yet, or its node was taken away"
+    QUEUED = "an array task will train it; no worker of it is known"
+    RUNNING = "a worker was told of"
+    ENDED = "told of, and followed no more"
 
 
 class Sign(Enum):
@@ -41,10 +35,9 @@ class Sign(Enum):
     TAKEN = "its node was taken away for good"
 
 
-News = Literal["started", "requeued", "ended"]
 # From a state and a sign to the next state and what is told. A worker counts as an attempt from
 # "started" on, so that is told before an end, and taken back by "requeued".
-LIFE: dict[State, dict[Sign, tuple[State, tuple[News, ...]]]] = {
+LIFE: dict[State, dict[Sign, tuple[State, tuple[Told, ...]]]] = {
     State.QUEUED: {
         Sign.BACK: (State.QUEUED, ()),
         Sign.STARTED: (State.RUNNING, ("started",)),
@@ -108,13 +101,8 @@ class FollowedJob:
         if seen.sign is Sign.STARTED:
             self.starts = max(records.started.get(self.name, -1), self.starts, 0)
         self.since = now
-        self.state, news = LIFE[self.state][seen.sign]
-        return [self._change(what, seen) for what in news]
-
-    def _change(self, what: News, seen: Seen) -> Change:
-        if what == "started":
-            return Change(self.job, what)
-        return Change(self.job, what, seen.exit_code if what == "ended" else None, seen.reason)
+        self.state, told = LIFE[self.state][seen.sign]
+        return changes_of(self.job, told, seen.exit_code, seen.reason)
 
     def _see(self, queue: Queue, records: Records, stopping: bool) -> Seen | None:
         """The sign that counts first."""

@@ -12,8 +12,7 @@ import submitit
 from grok_cli.executors.base import Job
 from grok_cli.executors.slurm.batch import Batch
 from grok_cli.executors.slurm.options import SlurmOptions, slurm_minutes
-from grok_cli.executors.slurm.queue import NoAnswerError, SlurmError, outside_any_job
-from grok_cli.executors.slurm.signals import blocked
+from grok_cli.executors.slurm.queue import NoAnswerError, SlurmError, blocked, outside_any_job
 from grok_cli.executors.slurm.task import TrainInTurn
 from grok_cli.runs.directory import RunDir
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from grok_cli.executors.base import Job
 from grok_cli.executors.slurm.batch import Batch, Ending
-from grok_cli.executors.slurm.signals import blocked
+from grok_cli.executors.slurm.queue import blocked
 from grok_cli.executors.worker import INTERRUPTED, Worker
 from grok_cli.runs.claim import EXPIRES, live_owner
 
