@@ -86,7 +86,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name, help=_help(command), epilog=examples(name))(command)
-app.add_typer(studies.app, name="studies")
+app.add_typer(studies.app, name="studies", epilog=examples("studies"))
 app.add_typer(config.app, name="config")
 for each in (app, studies.app, config.app):
     for registered in each.registered_commands:

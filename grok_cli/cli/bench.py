@@ -5,15 +5,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from grok_cli.cli.output import print_json
+from grok_cli.cli.output import Column, print_json, print_table
 from grok_cli.core.placement import canonical_name
 from grok_cli.errors import UsageError
 from grok_cli.executors.local import available_cores
 
 if TYPE_CHECKING:
     from grok_cli.bench import Timings
+
+WHERE = (
+    Column("ln_type", "placement"),
+    Column("eval_every", "eval every", number=True, text=lambda steps: str(steps or "never")),
+    Column("threads", number=True),
+)
+TIMINGS = (
+    *WHERE,
+    Column("phase"),
+    Column("plain_ms", "plain ms", number=True, text="{:.1f}".format, drop=1),
+    Column("fast_ms", "fast ms", number=True, text="{:.1f}".format),
+    Column("speedup", "speed-up", number=True, text="{:.1f}".format, drop=2),
+    Column("steps_per_second", "fast steps/s", number=True, text="{:.1f}".format, drop=3),
+    Column("matmul_share", "matmul", number=True, text="{:.0%}".format, drop=5),
+    Column("peak_mb", "peak MB", number=True, text="{:.0f}".format, drop=4),
+)
+ESTIMATES = (
+    *WHERE,
+    Column("run_minutes", "10,000 steps, min", number=True, text="{:.1f}".format),
+    Column("processes", "at once", number=True, drop=1),
+    Column("sweep_minutes", "20 such runs, min", number=True, text="{:.0f}".format, drop=2),
+)
 
 
 def bench(
@@ -83,44 +104,8 @@ def _numbers(option: str, text: str, least: int) -> list[int]:
 
 
 def _print(console: Console, timings: "Timings") -> None:
-    if not console.is_terminal:
-        console.width = max(console.width, 120)
     console.print(f"float32 matrix product: {timings.matmul_gflops:.0f} GFLOP/s")
-    table = _table("placement", "eval every", "threads", "phase")
-    for name in ("plain ms", "fast ms", "speed-up", "fast steps/s", "matmul", "peak MB"):
-        table.add_column(name, justify="right")
-    for r in timings.results:
-        table.add_row(
-            r.ln_type,
-            str(r.eval_every or "never"),
-            str(r.threads),
-            r.phase,
-            f"{r.plain_ms:.1f}",
-            f"{r.fast_ms:.1f}",
-            f"{r.speedup:.1f}",
-            f"{1000 / r.fast_ms:.1f}",
-            f"{r.matmul_share:.0%}",
-            f"{r.peak_mb:.0f}",
-        )
-    console.print(table)
-    table = _table("placement", "eval every", "threads")
-    for name in ("10,000 steps, min", "at once", "20 such runs, min"):
-        table.add_column(name, justify="right")
-    for e in timings.estimates:
-        table.add_row(
-            e.ln_type,
-            str(e.eval_every or "never"),
-            str(e.threads),
-            f"{e.run_minutes:.1f}",
-            str(e.processes),
-            f"{e.sweep_minutes:.0f}",
-        )
+    rows = [asdict(r) | {"steps_per_second": 1000 / r.fast_ms} for r in timings.results]
+    print_table(TIMINGS, rows, console=console)
     console.print("\nfast engine, in the plateau:")
-    console.print(table)
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in names:
-        table.add_column(name)
-    return table
+    print_table(ESTIMATES, [asdict(estimate) for estimate in timings.estimates], console=console)

@@ -1,10 +1,13 @@
 """What the shell offers behind an option: names that begin with what is typed.
 
-These run at every press of Tab, so they import nothing heavy and read no run.
+These run at every press of Tab, so they import nothing heavy and open two files at most.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from typer import Context
 
 import grok_cli
 
@@ -65,8 +68,13 @@ def executors(incomplete: str) -> list[str]:
 
 def studies(incomplete: str) -> list[str]:
     """Studies of the package, and YAML files."""
+    return study_names(incomplete) + yaml_files(incomplete)
+
+
+def study_names(incomplete: str) -> list[str]:
+    """Studies of the package."""
     files = (Path(grok_cli.__file__).parent / "studies").glob("*.yaml")
-    return _beginning(sorted(file.stem for file in files), incomplete) + yaml_files(incomplete)
+    return _beginning(sorted(file.stem for file in files), incomplete)
 
 
 def figures(incomplete: str) -> list[str]:
@@ -92,6 +100,26 @@ def run_directories(incomplete: str) -> list[str]:
         for name in _paths(incomplete)
         if name.endswith("/")
     ]
+
+
+def run_directories_and_csv(incomplete: str) -> list[str]:
+    """Directories of runs, and CSV files."""
+    files = [name for name in _paths(incomplete) if name.endswith(".csv")]
+    return [*run_directories(incomplete), *files]
+
+
+def metrics(context: Context, incomplete: str) -> list[str]:
+    """What the first run in the typed directory measured; of a comma list its last member."""
+    from grok_cli.runs.directory import find_runs
+
+    run = next(find_runs(Path(context.params.get("source") or "runs")), None)
+    if run is None:
+        return []
+    names: list[str] = []
+    for file in (run.metrics_file, run.measured_file):
+        with contextlib.suppress(OSError, UnicodeDecodeError), file.open() as lines:
+            names += lines.readline().rstrip("\n").split(",")[1:]
+    return _last_of_list(names, names, incomplete)
 
 
 def _paths(incomplete: str) -> list[str]:

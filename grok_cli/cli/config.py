@@ -8,6 +8,7 @@ import typer
 import yaml
 
 from grok_cli.cli import completion
+from grok_cli.cli.help import examples
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.output import print_json
 from grok_cli.core.config import Config
@@ -19,7 +20,7 @@ from grok_cli.sweeps.spec import spec_of
 app = typer.Typer(help="Show and check settings.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(epilog=examples("config show"))
 @with_config_options()
 def show(*, typed: Typed) -> None:
     """Print the settings that these options give, as YAML, with the origin of each value."""
@@ -35,13 +36,13 @@ def show(*, typed: Typed) -> None:
         typer.echo(f"{text:<{width}}  {note}".rstrip())
 
 
-@app.command()
+@app.command(epilog=examples("config schema"))
 def schema() -> None:
     """Print the JSON schema of a settings file, for editors and for reading."""
     print_json(Config.model_json_schema())
 
 
-@app.command()
+@app.command(epilog=examples("config validate"))
 def validate(
     file: Annotated[
         Path,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape as plain
 
-from grok_cli.cli.completion import run_directories
+from grok_cli.cli.completion import metrics, run_directories
 from grok_cli.cli.options import listed
 from grok_cli.cli.output import escape
 from grok_cli.cli.selection import (
@@ -43,6 +43,7 @@ def export_csv(
             help=plain(
                 "Metrics or globs, e.g. 'test/*' (with commas, or repeated). [default: all]"
             ),
+            autocompletion=metrics,
         ),
     ] = None,
     group_by: GroupBy = None,

@@ -58,6 +58,18 @@ EXAMPLES = {
         "grok upload runs/ln-positions --project grokking",
     ),
     "docs": ("grok docs", "grok docs cite"),
+    "studies": ("grok studies", "grok studies --json"),
+    "studies show": ("grok studies show ln-positions", "grok studies show rmsnorm"),
+    "studies copy": (
+        "grok studies copy ln-positions mine.yaml",
+        "grok studies copy rmsnorm sweeps/norms.yaml",
+    ),
+    "config show": ("grok config show", "grok config show --ln-type pre --modulus 97"),
+    "config schema": ("grok config schema", "grok config schema > settings.schema.json"),
+    "config validate": (
+        "grok config validate mine.yaml",
+        "grok config validate runs/add-off-s456-4d36bd0181/config.yaml",
+    ),
 }
 
 

@@ -21,6 +21,7 @@ from rich.text import Text
 from grok_cli.runs.files import without_nan, write_output
 
 GAP = 2  # columns of space between two columns
+FOLDED = 24  # columns that a sentence needs at least
 ABSENT = "–"
 FORMULA_STARTS = ("=", "+", "@")  # a spreadsheet computes a cell that begins so
 
@@ -38,6 +39,7 @@ class Column:
         style: of a value on a terminal, in Rich's words; "" for none.
         is_name: whether values are names that somebody chose: in a CSV, one that a spreadsheet
             would compute gets an apostrophe.
+        folds: whether values are sentences, which on a terminal may take several lines.
     """
 
     key: str
@@ -47,6 +49,7 @@ class Column:
     text: Callable[[Any], str] | None = None
     style: Callable[[Any], str] | None = None
     is_name: bool = False
+    folds: bool = False
 
     def shown(self, row: Mapping[str, Any]) -> str:
         """The value in a row as text, on one line."""
@@ -154,7 +157,8 @@ def _fitting(
 ) -> tuple[list[Column], list[Column]]:
     """The columns that the width has room for, and the others."""
     widths = {
-        column.key: max(cell_len(text) for text in _texts(column, rows)) for column in columns
+        column.key: FOLDED if column.folds else max(map(cell_len, _texts(column, rows)))
+        for column in columns
     }
     fitting, hidden = list(columns), []
     while sum(widths[c.key] for c in fitting) + GAP * (len(fitting) - 1) > width:
@@ -176,8 +180,8 @@ def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Tabl
         table.add_column(
             Text(column.heading),
             justify="right" if column.number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
         )
     for row in rows:
         table.add_row(

@@ -55,6 +55,7 @@ def plot(
             metavar="[DIR|FILE.csv]...",
             help=escape("Runs, or files of `grok export-csv`. [default: runs]"),
             show_default=False,
+            autocompletion=completion.run_directories_and_csv,
         ),
     ] = None,
     out: Annotated[

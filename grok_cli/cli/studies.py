@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from grok_cli.cli.output import escape, print_json
-from grok_cli.sweeps.studies import Overview, copy_study, find_study, overview
+from grok_cli.cli import completion
+from grok_cli.cli.help import examples
+from grok_cli.cli.output import Column, escape, print_json, print_table
+from grok_cli.sweeps.studies import copy_study, find_study, overview
 
 app = typer.Typer(
     help="List the experiments that come with the program; `grok sweep NAME` runs one.",
@@ -36,7 +35,8 @@ def studies(
     if as_json:
         print_json([vars(study) for study in found.studies])
     else:
-        Console().print(_table(found))
+        rows = [vars(study) | {"share": f"{study.done}/{study.runs}"} for study in found.studies]
+        print_table(COLUMNS, rows)
         typer.echo(
             f"{found.done} of {found.runs} runs are done; one that studies share is trained and "
             "counted once"
@@ -47,15 +47,23 @@ def studies(
         raise typer.Exit(1)
 
 
-@app.command()
-def show(name: Annotated[str, typer.Argument(help="A study; `grok studies` lists them.")]) -> None:
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A study; `grok studies` lists them.", autocompletion=completion.study_names
+    ),
+]
+
+
+@app.command(epilog=examples("studies show"))
+def show(name: Name) -> None:
     """Print a study's file."""
     typer.echo(find_study(name).read_text(), nl=False)
 
 
-@app.command()
+@app.command(epilog=examples("studies copy"))
 def copy(
-    name: Annotated[str, typer.Argument(help="A study; `grok studies` lists them.")],
+    name: Name,
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The new file.")],
 ) -> None:
     """Copy a study's file, to start one's own: `grok sweep FILE.yaml` runs it."""
@@ -63,19 +71,15 @@ def copy(
     typer.echo(file)
 
 
-def _table(found: Overview) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("study", no_wrap=True)
-    table.add_column("done", justify="right", no_wrap=True)
-    table.add_column("time left", justify="right", no_wrap=True)
-    table.add_column("question", overflow="fold")
-    for study in found.studies:
-        done = Text(f"{study.done}/{study.runs}", "green" if study.done == study.runs else "")
-        table.add_row(study.name, done, _time(study.seconds), study.question)
-    return table
-
-
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "unknown"
     return str(timedelta(seconds=round(seconds))) if seconds else "–"
+
+
+COLUMNS = (
+    Column("name", "study"),
+    Column("share", "done", number=True),
+    Column("seconds", "time left", number=True, text=_time),
+    Column("question", folds=True),
+)

@@ -272,7 +272,7 @@ class RunConfig(Section):
     engine: Literal["auto", "plain", "fast"] = Field(
         "auto",
         description="plain: the readable model; fast: the same function with repeated and unused "
-        "arithmetic left out; auto: the faster one.",
+        "arithmetic left out; auto: fast, which trains every model.",
     )
     save_every: int = Field(
         500,

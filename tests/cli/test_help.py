@@ -1,6 +1,7 @@
 """Every command's help: two examples that it takes, options in panels, nothing of programmers."""
 
 import shlex
+from typing import Any
 
 import pytest
 import typer
@@ -11,15 +12,31 @@ from grok_cli.cli.help import EXAMPLES
 ROOT = typer.main.get_command(app)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def command_of(name: str) -> Any:
+    """A command, or one below another: "studies copy"."""
+    command: Any = ROOT
+    for word in name.split():
+        command = command.commands[word]
+    return command
+
+
+def test_every_command_has_examples() -> None:
+    below = {
+        f"{group} {name}" for group in ("studies", "config") for name in command_of(group).commands
+    }
+    assert set(EXAMPLES) == {*COMMANDS, "studies", *below}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_help_has_two_examples_that_the_command_takes(name: str) -> None:
-    command = ROOT.commands[name]  # type: ignore[attr-defined]
+    command = command_of(name)
     assert len(EXAMPLES[name]) == 2
     for example in EXAMPLES[name]:
         assert example in command.epilog
-        program, typed, *arguments = shlex.split(example)
-        assert (program, typed) == ("grok", name)
-        command.make_context(name, arguments)  # raises where an option is unknown
+        words = shlex.split(example.partition(" > ")[0])
+        own = ["grok", *name.split()]
+        assert words[: len(own)] == own
+        command.make_context(name, words[len(own) :])  # raises where an option is unknown
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -26,6 +26,7 @@ from grok_cli.core.config import Config
 from grok_cli.core.fields import SettingsError, checked, choices, fields_of
 from grok_cli.runs.directory import create_run
 from tests.conftest import small_config
+from tests.written_runs import make_run
 
 
 class Oven(BaseModel):
@@ -192,6 +193,8 @@ def test_paths_are_completed_to_runs_and_files(tmp_path: Path, monkeypatch: Any)
     assert completion.run_directories("runs/sweep/o") == ["runs/sweep/one"]
     assert completion.run_directories("nowhere/") == []
     assert completion.yaml_files("l") == ["ln.yaml"]
+    (tmp_path / "loss.csv").touch()
+    assert completion.run_directories_and_csv("l") == ["loss.csv"]
     assert completion.studies("l") == ["learning-rate", "ln-positions", "ln.yaml"]
 
 
@@ -215,3 +218,14 @@ def test_shell_is_offered_names(line: str, offered: set[str]) -> None:
     }
     result = CliRunner().invoke(app, prog_name="grok", env=environment)
     assert set(result.output.split()) == offered
+
+
+def test_metrics_of_the_typed_directory_are_completed(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", {"step": [1.0], "test/loss": [0.5], "test/accuracy": [0.1]})
+    command = typer.main.get_command(app).commands["export-csv"]  # type: ignore[attr-defined]
+    context = typer.Context(command)
+    context.params["source"] = str(tmp_path / "runs")
+    assert completion.metrics(context, "test/l") == ["test/loss"]
+    assert completion.metrics(context, "test/loss,test/a") == ["test/loss,test/accuracy"]
+    context.params["source"] = str(tmp_path / "nowhere")
+    assert completion.metrics(context, "t") == []

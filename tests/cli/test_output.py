@@ -107,3 +107,13 @@ def test_csv_cell_of_a_name_is_no_formula(tmp_path: Path) -> None:
         "'@x,,",
         "-1,+,",
     ]
+
+
+def test_sentences_are_folded_where_a_terminal_is_narrow() -> None:
+    console = on_terminal(40)
+    question = "Which placement of the norm has the network generalise first?"
+    columns = [Column("study"), Column("question", folds=True)]
+    print_table(columns, [{"study": "ln-positions", "question": question}], console=console)
+    lines = printed(console)
+    assert len(lines) > 3
+    assert " ".join(" ".join(lines[1:]).split()) == f"ln-positions {question}"

@@ -9,6 +9,6 @@ from grok_cli.core.model import Transformer
 
 
 def make_engine(config: Config, model: Transformer, dataset: Dataset) -> Engine:
-    """The engine that `run.engine` asks for; auto is the fast one, which fits every model."""
+    """The engine that `run.engine` asks for; auto is fast, which trains every model."""
     engine = PlainEngine if config.run.engine == "plain" else FastEngine
     return engine(config, model, dataset)
