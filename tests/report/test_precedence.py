@@ -132,3 +132,21 @@ def test_a_run_that_ended_at_the_last_published_step_is_late() -> None:
     assert result_of([NEVER] * 5, length=3380).result == INCOMPATIBLE
     assert result_of([NEVER] * 5, length=3379).result == UNDECIDED
     assert result_of([NEVER] * 5, 2099, NEVER, length=10_000).result == COMPATIBLE
+
+
+def test_too_few_seeds_are_counted_all_the_same() -> None:
+    reason = "4 seeds are too few for this test"
+    expected = Precedence(0, 4, precedence_p(5, 4, 4), UNDECIDED, reason)
+    assert result_of([9000.0] * 4) == expected
+
+
+def test_a_chance_of_exactly_five_percent_is_not_below_it() -> None:
+    """Beside one published seed: p(39) of 39 is 2/40; p(78) of 79 is 4/80, and p(79) 2/80."""
+
+    def beside_one(steps: list[float]) -> str:
+        ours = [(step, step - 10) for step in steps]
+        return precedence(ours, 100, 100, length=10_000, seeds=1, groups=1).result
+
+    assert beside_one([200.0] * 39) == UNDECIDED
+    assert beside_one([200.0] * 78 + [100.0]) == COMPATIBLE
+    assert beside_one([200.0] * 79) == INCOMPATIBLE

@@ -264,3 +264,19 @@ def test_sentence_names_the_groups_the_range_of_steps_and_the_largest_distance()
         "Undecided: attn-pre cannot be compared yet. Reproduced: off, mlp-pre compatible with the "
         "published seeds, and in the published order."
     )
+
+
+def test_a_group_that_never_generalised_is_not_behind_one_that_did() -> None:
+    """Neither is their order the published one, nor another."""
+    done, never = compared("mlp-pre", USUAL["mlp-pre"]), compared("off", [NEVER] * 5)
+    assert same_order([done, never]) is None
+    assert same_order([compared("mlp-pre", [NEVER] * 5), compared("off", USUAL["off"])]) is None
+
+
+def test_two_groups_are_all_groups() -> None:
+    replayed = [compared(name, USUAL[name], upto=400) for name in ("off", "pre")]
+    assert overall(replayed).startswith("Replayed: all 2 groups, the published curves up to ")
+    both = [compared("off", [6290.0] * 5), compared("pre", [2100, 2200, 9000, 9000, 9000])]
+    assert overall(both) == (
+        "Reproduced: all 2 groups compatible with the published seeds, but in another order."
+    )
