@@ -1,16 +1,21 @@
 """What the contributor's page says must be done for a new part was done for all that are there."""
 
+from inspect import getsource
 from pathlib import Path
 
 import pytest
 
 import grok_cli
+from grok_cli.core.config import ModelConfig
+from grok_cli.core.model import Block
 from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
 from grok_cli.core.tasks import TASKS
+from grok_cli.core.training import NORM_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.executors.options import ExecutorOptions
 from grok_cli.executors.registry import EXECUTORS
-from grok_cli.figures.style import OF_PLACEMENT
+from grok_cli.figures.catalogue import COURSES
+from grok_cli.figures.style import OF_PLACEMENT, SHAPES
 from grok_cli.sweeps.spec import STUDIES, read_spec
 
 PACKAGE = Path(grok_cli.__file__).parent
@@ -18,15 +23,17 @@ TESTS = Path(__file__).parent
 
 
 @pytest.mark.parametrize("name", PLACEMENTS)
-def test_placement_has_a_colour_and_known_sites(name: str) -> None:
-    assert name in OF_PLACEMENT
+def test_placement_has_a_look_known_sites_and_a_place_in_the_readme(name: str) -> None:
+    assert OF_PLACEMENT[name][1] in SHAPES
+    assert f"`{name}`" in (TESTS.parent / "README.md").read_text(encoding="utf-8")
     assert PLACEMENTS[name].sites <= NORM_OF_SITE.keys()
     assert PLACEMENTS[name].paper
 
 
 @pytest.mark.parametrize("site", NORM_OF_SITE)
 def test_norm_site_is_used_by_the_block_and_by_a_placement(site: str) -> None:
-    assert f'self.norm("{site}"' in (PACKAGE / "core/model.py").read_text()
+    halves = getsource(Block.attention_inputs) + getsource(Block.after_attention)
+    assert f'self.norm("{site}"' in halves
     assert any(site in placement.sites for placement in PLACEMENTS.values())
 
 
@@ -43,6 +50,14 @@ def test_diagnostic_has_formula_source_and_test(name: str) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_task_has_a_formula(name: str) -> None:
     assert TASKS[name].formula
+
+
+@pytest.mark.parametrize("name", COURSES)
+def test_figure_is_of_metrics_that_something_computes(name: str) -> None:
+    known = {*TRAIN_COLUMNS, *TEST_COLUMNS, *NORM_COLUMNS}
+    for diagnostic in DIAGNOSTICS.values():
+        known.update(diagnostic.columns(ModelConfig()))
+    assert set(COURSES[name].metrics) <= known
 
 
 @pytest.mark.parametrize("file", sorted(STUDIES.glob("*.yaml")), ids=lambda file: file.stem)
