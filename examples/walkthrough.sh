@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(mktemp -d)"
 
 grok studies copy ln-positions small.yaml # a study of one's own, started from a shipped one
-grok sweep small.yaml --seeds 2 --modulus 23 --d-model 32 --steps 600 --lr 3e-3 \
+grok sweep small.yaml --seeds 2 --modulus 23 --d-model 32 --steps "${STEPS:-600}" --lr 3e-3 \
   --set data.test_ratio=0.3 --set measure.diagnostics='{rank: 100}'
 
 grok runs runs/small
