@@ -262,7 +262,7 @@ def find_runs(root: Path) -> Iterator[RunDir]:
     Links to runs are followed, but each run comes once: a link to a run that is itself below
     `root` is left out. A link whose run is gone comes, too; its `config()` says so.
     """
-    yield from _runs_below(Path(root), Path(root).resolve(), set())
+    yield from _runs_below(Path(root), Path(os.path.realpath(root)), set())
 
 
 def _runs_below(folder: Path, root: Path, linked: set[Path]) -> Iterator[RunDir]:
