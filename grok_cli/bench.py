@@ -176,7 +176,7 @@ def _results(
             plain_ms=round(plain, 2),
             fast_ms=round(fast, 2),
             speedup=round(plain / fast, 2),
-            matmul_share=round(flops / (fast * 1e6) / compared["matmul_gflops"], 3),
+            matmul_share=round(flops / (fast * 1e6) / compared["matmul_gflops"], 6),
             peak_mb=round(peak_mb, 1),
         )
 
