@@ -1,38 +1,22 @@
 """Train, measure and plot without the command line: `python examples/library.py`."""
 
-from pathlib import Path
+import grok_cli as grok
 
-from grok_cli.core.config import Config
-from grok_cli.diagnostics.registry import DIAGNOSTICS
-from grok_cli.diagnostics.subject import Subject
-from grok_cli.figures.catalogue import make_chart
-from grok_cli.figures.matplotlib import draw, save
-from grok_cli.results import Results
-from grok_cli.runs.checkpoints import load_snapshot
-from grok_cli.runs.directory import RunDir, create_run
-from grok_cli.runs.launch import train_run
+small = {"data.modulus": 23, "data.test_ratio": 0.3, "opt.learning_rate": 3e-3}
+sweep = grok.sweep(
+    {"ln_type": ["off", "mlp-pre"]},
+    seeds=1,
+    settings=small,
+    d_model=32,
+    steps=500,
+    measure={"rank": 100},
+    runs_dir="runs/library",
+    progress=True,
+)
 
-runs = Path("runs/library")
-for placement in ("off", "mlp-pre"):
-    config = Config.model_validate(
-        {
-            "data": {"modulus": 23, "test_ratio": 0.3},
-            "model": {"ln_type": placement, "d_model": 32},
-            "opt": {"learning_rate": 3e-3},
-            "train": {"steps": 500},
-            "measure": {"diagnostics": {"rank": 100}},
-            "run": {"threads": 1},
-        }
-    )
-    run = RunDir(runs / config.run_name())
-    if not run.exists():
-        run = create_run(run.path, config)
-    train_run(run, config)
-    print(placement, "generalised at step", run.summary()["generalised_at"])
+for run in sweep:
+    entropy = run.measure("attention")["attention/attn_score_entropy"][-1]
+    generalised = run.phases["generalised_at"]
+    print(f"{run.config.model.ln_type}: generalised at step {generalised}, entropy {entropy} nats")
 
-    last = load_snapshot(run.snapshots()[-1])
-    dataset = last.dataset()
-    subject = Subject(last.model(dataset.vocab), dataset)
-    print(DIAGNOSTICS["attention"].measure(subject)["attention/attn_score_entropy"], "nats")
-
-save(draw(make_chart("accuracy", Results.from_disk(runs))), Path("library.png"))
+grok.plot(sweep, "accuracy").savefig("library.png")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from grok_cli.core.config import Config
 from grok_cli.core.tasks import TASKS
+from grok_cli.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,16 @@ class Dataset:
 
         The split is the published code's: row numbers shuffled by `random.Random(seed).shuffle`;
         the last int(test_ratio * n) are the test rows, those before them the training rows.
+
+        Raises:
+            UsageError: the task of another package gives a negative label.
         """
         p = config.data.modulus
         task = TASKS[config.data.task]
         pairs = task.pairs(p)
         labels = [task.apply(a, b, p) for a, b in pairs]
+        if labels and min(labels) < 0:
+            raise UsageError(f"task '{task.name}' has the label {min(labels)}; expected 0 or more")
         rows = shuffled(len(pairs), config.split_seed)
         n_train = len(rows) - int(config.data.test_ratio * len(rows))
         return cls(

@@ -1,10 +1,14 @@
 """Operations and the split."""
 
+from importlib.metadata import EntryPoint
+
 import pytest
 
+from grok_cli.core import tasks
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
-from grok_cli.core.tasks import S5, TASKS, compose, inverse
+from grok_cli.core.tasks import S5, TASKS, Task, Tasks, compose, inverse
+from grok_cli.errors import UsageError
 from tests.conftest import small_config
 
 CASES = {  # (a, b, label) mod 7 by hand, mod 120 for S5
@@ -102,3 +106,51 @@ def test_training_rows_of_another_seed_are_those_of_its_split() -> None:
     mine, other = (Dataset.of(small_config(train__seed=seed)) for seed in (1, 2))
     assert mine.training_rows_of(2).equal(other.train)
     assert not mine.train.equal(other.train)
+
+
+# What another package holds, behind an entry point.
+CUBES = Task("cube-sum", "a^3 + b^3 mod p", lambda a, b, p: (a**3 + b**3) % p)
+BELOW = Task("below", "a - b", lambda a, b, p: a - b)
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Tasks:
+    """Four packages are installed, of which two are not what they should be."""
+    places = {
+        "cube-sum": f"{__name__}:CUBES",
+        "below": f"{__name__}:BELOW",
+        "broken": "no_such_module:TASK",
+        "pi": "math:pi",
+    }
+    points = [EntryPoint(name, place, tasks.ENTRY_POINT_GROUP) for name, place in places.items()]
+    monkeypatch.setattr(tasks, "entry_points", lambda group: points)
+    monkeypatch.delitem(vars(TASKS), "_plugins", raising=False)
+    monkeypatch.setitem(vars(TASKS), "_plugins", Tasks()._plugins)
+    return TASKS
+
+
+def test_a_package_adds_a_task_through_an_entry_point(plugins: Tasks) -> None:
+    assert list(plugins)[-4:] == ["below", "broken", "cube-sum", "pi"]
+    config = Config.model_validate({"data": {"task": "cube-sum", "modulus": 5}})
+    data = Dataset.of(config)
+    assert data.labels.tolist() == [(a**3 + b**3) % 5 for a in range(5) for b in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("broken", r"task 'broken' of another package .* cannot be imported"),
+        ("pi", "math:pi was expected to be a Task of the name 'pi'"),
+    ],
+)
+def test_an_entry_point_that_leads_elsewhere_is_refused(
+    name: str, message: str, plugins: Tasks
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        Config.model_validate({"data": {"task": name}})
+
+
+def test_negative_labels_are_refused(plugins: Tasks) -> None:
+    config = Config.model_validate({"data": {"task": "below", "modulus": 5}})
+    with pytest.raises(UsageError, match=r"'below' has the label -4; expected 0 or more"):
+        Dataset.of(config)
