@@ -30,13 +30,14 @@ def test_tour_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in code(TOUR):
-        small = block.replace("grok.train(", f"grok.train({SMALL}").replace("4000", "40")
+        small = block.replace("grok.train(", f"grok.train({SMALL}").replace("3000", "40")
         small = small.replace("seeds=2,", f"seeds=1, settings={SMALL}")
         exec(compile(small, str(PAGE), "exec"), names)
     assert matplotlib.image.imread(tmp_path / "entropy.png").size > 0
     assert names["cache"]["blocks.0.pattern"].shape[1:] == (4, 3, 3)
     assert names["patched"].shape == (*names["data"].labels.shape, names["data"].vocab)
-    assert set(names["table"]["group"]) == {"off", "mlp-pre"}
+    assert list(names["sweep"]) == [names["mlp"], names["pre"]]
+    assert set(names["table"]["group"]) == {"mlp-pre", "pre"}
     left = names["only"](names["model"].embed.detach()[:11], names["keys"])
     assert left.abs().max() < 1e-6  # of the key frequencies
 
