@@ -15,8 +15,7 @@ sweep = grok.sweep(
 )
 
 for run in sweep:
-    entropy = run.measure("attention")["attention/attn_score_entropy"][-1]
-    generalised = run.phases["generalised_at"]
-    print(f"{run.config.model.ln_type}: generalised at step {generalised}, entropy {entropy} nats")
+    print(run.config.model.ln_type, "generalised at step", run.phases["generalised_at"])
+    print(run.measure("attention")["attention/attn_score_entropy"][-1], "nats")
 
 grok.plot(sweep, "accuracy").savefig("library.png")

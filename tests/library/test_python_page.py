@@ -1,7 +1,6 @@
-"""The page "From Python" and the example: what they show is run, in a small form."""
+"""The page "From Python": what it shows is run, in a small form."""
 
 import re
-import runpy
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 import matplotlib.image
 import pytest
 
-import grok_cli as grok
 from grok_cli.core.tasks import Task
 from grok_cli.diagnostics import registry as diagnostics
 from grok_cli.executors.local import LocalExecutor
@@ -71,14 +69,3 @@ def test_parts_work_as_they_stand_on_the_page(
 def test_every_entry_point_group_is_named_on_the_page() -> None:
     for group in ("grok_cli.tasks", "grok_cli.diagnostics", "grok_cli.executors"):
         assert group in PARTS
-
-
-def test_example_trains_measures_and_draws(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    sweep = grok.sweep
-    monkeypatch.setattr(grok, "sweep", lambda *a, **k: sweep(*a, **{**k, "steps": 40, "jobs": 1}))
-    runpy.run_path(str(REPOSITORY / "examples/library.py"))
-    assert "off: generalised at step None, entropy 1.0" in capsys.readouterr().out
-    assert matplotlib.image.imread(tmp_path / "library.png").size > 0
