@@ -67,8 +67,11 @@ def recorded_rows(run: RunDir) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if v is not None} for row in rows.to_dicts()]
 
 
+STEPS = 2000  # more than are made before the test has looked and killed
+
+
 def offline(runs_dir: Path) -> list[str]:
-    flags = [*SMALL_FLAGS, "--set=data.modulus=11", "--set=train.steps=400"]
+    flags = [*SMALL_FLAGS, "--set=data.modulus=11", f"--set=train.steps={STEPS}"]
     command = [sys.executable, "-m", "grok_cli", "train", "--quiet", "--wandb=offline", *flags]
     return [*command, "--set=wandb.tags=[a,b]", f"--runs-dir={runs_dir}"]
 
@@ -87,7 +90,7 @@ def test_a_killed_and_resumed_run_is_logged_once(tmp_path: Path) -> None:
 
     records = [record for session in sessions(run) for record in session]
     rows = logged_rows(records)
-    assert [row["_step"] for row in rows] == list(range(1, 401))
+    assert [row["_step"] for row in rows] == list(range(1, STEPS + 1))
     assert rows == recorded_rows(run)
 
     started = [record.run for record in records if record.HasField("run")]
@@ -97,7 +100,7 @@ def test_a_killed_and_resumed_run_is_logged_once(tmp_path: Path) -> None:
     assert list(started[0].tags) == ["a", "b"]
     config = {item.key: yaml.safe_load(item.value_json) for item in started[0].config.update}
     assert config["model"]["ln_type"] == "off"
-    assert config["train"]["steps"] == 400
+    assert config["train"]["steps"] == STEPS
     exits = [record.exit.exit_code for record in records if record.HasField("exit")]
     assert exits == [0]
     assert f"wandb sync {run.path}/wandb/offline-run-*-{started[0].run_id}" in result.stderr
