@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 LOG_LINES = 5  # of a failed run's log that are shown
 MOST_FAILURES = 5  # of the same reason that are named
 TERMS = (
-    "memorised: train accuracy >= 0.99 was reached; generalised: test accuracy >= 0.995 was. mean, "
-    "min, max: the step of that, over the runs that did (full batch: step = epoch)."
+    "memorised: train accuracy >= 0.99 was reached; generalised: test accuracy >= 0.995 was. "
+    "median: the step by which half of the runs had, with its 95 % interval; min, max: over the "
+    "runs that did (full batch: step = epoch). `grok times` tells more."
 )
 
 
@@ -140,7 +141,7 @@ COLUMNS = (
     Column("finished", number=True),
     Column("memorised", number=True),
     Column("generalised", number=True),
-    Column("mean", number=True),
+    Column("median", number=True),
     Column("min", number=True, drop=2),
     Column("max", number=True, drop=1),
 )
@@ -158,6 +159,8 @@ def short(path: Path) -> str:
 
 
 def _row(group: "GroupPhases") -> dict[str, Any]:
+    from grok_cli.results.times import median_told
+
     steps = group.generalised
     return {
         "group": group.group.label,
@@ -165,7 +168,7 @@ def _row(group: "GroupPhases") -> dict[str, Any]:
         "finished": group.finished,
         "memorised": group.memorised.count,
         "generalised": steps.count,
-        "mean": None if steps.mean is None else f"{steps.mean:.1f}",
+        "median": median_told(group.group.runs, "generalised_at"),
         "min": steps.min,
         "max": steps.max,
     }

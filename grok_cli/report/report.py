@@ -23,6 +23,8 @@ from grok_cli.results import Group, Results, Run
 from grok_cli.results.group import PLACEMENT, SEEDS, shown, varying_keys
 from grok_cli.results.phases import PhaseStats, generalised, phase_stats
 from grok_cli.results.run import STEP
+from grok_cli.results.survival import Median
+from grok_cli.results.times import median_told
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.settings import flat_settings
 from grok_cli.runs.sweep_record import read_records
@@ -57,10 +59,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A line of the table of groups; all but `runs` is over the finished runs.
+    """A line of the table of groups; all but `runs` and `median` is over the finished runs.
 
     Attributes:
         runs, finished: how many.
+        median: of the step of generalisation, over all runs that have begun; None if none has.
     """
 
     name: str
@@ -68,6 +71,7 @@ class GroupRow:
     finished: int
     memorised: PhaseStats
     generalised: PhaseStats
+    median: Median | None
     delay: PhaseStats
     test_accuracy: Spread
     train_loss: Spread
@@ -222,7 +226,7 @@ class Report:
         if finished < len(self.runs):
             parts.append(
                 f"{len(self.runs) - finished} of {len(self.runs)} runs are not "
-                "finished and count only in the table of runs"
+                "finished and count only in medians and in the table of runs"
             )
         if self.missing:
             parts.append(f"{len(self.missing)} runs of the study have not been started")
@@ -339,6 +343,7 @@ def _group_row(name: str, group: Group) -> GroupRow:
         finished=len(done),
         memorised=phase_stats(done, "memorised_at"),
         generalised=phase_stats(done, "generalised_at"),
+        median=median_told(group.runs, "generalised_at"),
         delay=phase_stats(done, "delay"),
         test_accuracy=final("test/accuracy", ".4f"),
         train_loss=final("train/loss", ".2g"),
