@@ -56,7 +56,10 @@ def export_csv(
         typer.Option("--long", help="One tidy file instead: group, seed, step, metric, value."),
     ] = False,
     summary: Annotated[
-        bool, typer.Option("--summary", help="One file instead with a row a run.")
+        bool,
+        typer.Option(
+            "--summary", help="Instead a row a run, and beside it a row a group with its medians."
+        ),
     ] = False,
     std: Annotated[
         bool, typer.Option("--std", help="Also columns __STD: standard deviation over the runs.")
@@ -90,6 +93,7 @@ def export_csv(
 
     if summary:
         typer.echo(export.write_summary(results, out))
+        typer.echo(export.write_groups(results, out))
     if long or not summary:
         metrics = export.chosen_metrics(results, listed(metric))
         if long:

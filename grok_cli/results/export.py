@@ -18,6 +18,7 @@ from grok_cli.results.group import Group, side_by_side, statistics
 from grok_cli.results.phases import PHASES
 from grok_cli.results.run import SEED, STEP
 from grok_cli.results.table import Results
+from grok_cli.results.times import median_told
 from grok_cli.runs.files import make_folder, stream_output
 
 
@@ -73,6 +74,15 @@ def write_summary(results: Results, out: Path) -> Path:
         GrokError: the file cannot be written.
     """
     return _write(out / "summary.csv", summary_table(results).write_csv)
+
+
+def write_groups(results: Results, out: Path) -> Path:
+    """Write "groups.csv", in the columns of `group_table`; return its path.
+
+    Raises:
+        GrokError: the file cannot be written.
+    """
+    return _write(out / "groups.csv", group_table(results).write_csv)
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
@@ -149,6 +159,34 @@ def long_tables(results: Results, metrics: Sequence[str]) -> Iterator[pl.DataFra
                     pl.lit(metric).alias("metric"),
                     pl.col(metric).alias("value"),
                 )
+
+
+def group_table(results: Results) -> pl.DataFrame:
+    """A row a group: name, settings, and when its runs memorised and generalised.
+
+    All runs that have begun count, also those that the results left out as not finished: a run
+    that ended before the event is known to be slower (see `survival`).
+
+    Returns:
+        Columns "group", the settings of `Results.keys`, "runs", and of either event "..._events"
+        (to how many it came), "..._median" (a step; empty if not reached), "..._median_low",
+        "..._median_high" (its 95 % interval; empty where there is no bound), "..._last" (the last
+        step of which anything is known).
+    """
+    every = Results.of([*results.runs, *results.left_out], results.keys)
+    rows: list[dict[str, Any]] = []
+    for group in every.groups:
+        settings = {key: name_cell(value) for key, value in group.settings.items()}
+        row = {"group": name_cell(group.name), **settings, "runs": len(group.runs)}
+        for event in ("memorised", "generalised"):
+            median = median_told(group.runs, f"{event}_at")
+            row[f"{event}_events"] = median.events if median else 0
+            row[f"{event}_median"] = median.step if median else None
+            row[f"{event}_median_low"] = median.low if median else None
+            row[f"{event}_median_high"] = median.high if median else None
+            row[f"{event}_last"] = median.last if median else None
+        rows.append(row)
+    return pl.from_dicts(rows, infer_schema_length=None, strict=False)
 
 
 def summary_table(results: Results) -> pl.DataFrame:

@@ -218,6 +218,19 @@ def test_a_group_in_which_one_seed_generalised_is_not_said_to_have(tmp_path: Pat
     assert "380 (1 of 3)" in markdown_page(report, [])
 
 
+def test_a_group_has_its_median_with_those_that_did_not_generalise(tmp_path: Path) -> None:
+    """Of 20, 30 and nothing within 50 the median is 30; the mean of two would be 25."""
+    for seed, step in ((1, 20), (2, 30), (3, None)):
+        run = make_run(tmp_path / "runs", {"step": [1, 50]}, data__modulus=11, train__seed=seed)
+        summary = json.loads((run / "summary.json").read_text())
+        told = summary | {"step": 50, "generalised_at": step}
+        (run / "summary.json").write_text(json.dumps(told))
+    report = make_report(tmp_path / "runs")
+    assert str(report.groups[0].median) == "30 (20..–)"
+    assert "<td>30<small>(20..–) 2 of 3</small></td>" in html_page(report)
+    assert "| 30 (20..–), 2 of 3 |" in markdown_page(report, [])
+
+
 def test_only_runs_that_were_asked_for_are_reported(runs: Path) -> None:
     report = make_report(runs, where=["model.ln_type=pre"])
     assert [group.name for group in report.groups] == ["pre (M+A*)"]

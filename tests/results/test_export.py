@@ -1,5 +1,6 @@
 """CSV exports: shape, exactness, and what happens where runs do not match."""
 
+import json
 import random
 import struct
 import time
@@ -94,6 +95,23 @@ def test_summary_has_a_row_a_run(two_placements: Path, tmp_path: Path) -> None:
     assert table["train.seed"].tolist() == [1, 2, 1, 2]
     assert table["generalised_at"].tolist() == [7] * 4
     assert table["test/loss"].tolist() == [0.5] * 4
+
+
+def test_a_summary_has_the_medians_of_all_runs_that_have_begun(tmp_path: Path) -> None:
+    """Two of three generalised; the third ended unfinished and is left out of the rows a run."""
+    for seed, step, status in ((1, 40, "finished"), (2, 60, "finished"), (3, None, "diverged")):
+        run = make_run(tmp_path / "runs", {"step": [1, 100]}, status, train__seed=seed)
+        phases = {"step": 100, "memorised_at": 10, "generalised_at": step}
+        summary = json.loads((run / "summary.json").read_text()) | phases
+        (run / "summary.json").write_text(json.dumps(summary))
+    export(tmp_path / "runs", "--out", tmp_path, "--summary")
+    assert len(pd.read_csv(tmp_path / "summary.csv")) == 2
+    (row,) = pd.read_csv(tmp_path / "groups.csv").to_dict("records")
+    assert (row["runs"], row["generalised_events"], row["memorised_events"]) == (3, 2, 3)
+    assert (row["generalised_median"], row["generalised_median_low"]) == (60, 40)
+    assert pd.isna(row["generalised_median_high"])
+    assert row["memorised_median"] == 10
+    assert row["generalised_last"] > 100  # one that diverged counts for all that it was to run
 
 
 def test_numbers_round_trip_exactly(tmp_path: Path) -> None:
