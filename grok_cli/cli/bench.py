@@ -12,75 +12,93 @@ from grok_cli.errors import UsageError
 from grok_cli.executors.local import available_cores
 
 if TYPE_CHECKING:
-    from grok_cli.bench import Timings
+    from grok_cli.bench.compare import Timings
 
 WHERE = (
     Column("ln_type", "placement"),
-    Column("eval_every", "eval every", number=True, text=lambda steps: str(steps or "never")),
     Column("threads", number=True),
+    Column("eval_every", "eval every", number=True, text=lambda steps: str(steps or "never")),
 )
 TIMINGS = (
     *WHERE,
-    Column("phase"),
-    Column("plain_ms", "plain ms", number=True, text="{:.1f}".format, drop=1),
+    Column("phase", drop=4),
+    Column("plain_ms", "plain ms", number=True, text="{:.1f}".format, drop=3),
     Column("fast_ms", "fast ms", number=True, text="{:.1f}".format),
-    Column("speedup", "speed-up", number=True, text="{:.1f}".format, drop=2),
-    Column("steps_per_second", "fast steps/s", number=True, text="{:.1f}".format, drop=3),
-    Column("matmul_share", "matmul", number=True, text="{:.0%}".format, drop=5),
-    Column("peak_mb", "peak MB", number=True, text="{:.0f}".format, drop=4),
+    Column("speedup", "speed-up", number=True, text="{:.1f}".format),
+    Column("products_ms", "products ms", number=True, text="{:.1f}".format, drop=1),
+    Column("other_ms", "other ms", number=True, text="{:.1f}".format, drop=2),
+    Column("product_gflop", "products GFLOP", number=True, text="{:.2f}".format, drop=7),
+    Column("matmul_share", "share", number=True, text="{:.0%}".format, drop=5),
+    Column("peak_mb", "peak MB", number=True, text="{:.0f}".format, drop=6),
 )
 ESTIMATES = (
     *WHERE,
-    Column("run_minutes", "10,000 steps, min", number=True, text="{:.1f}".format),
-    Column("processes", "at once", number=True, drop=1),
-    Column("sweep_minutes", "20 such runs, min", number=True, text="{:.0f}".format, drop=2),
+    Column("run_minutes", "one run, min", number=True, text="{:.1f}".format),
+    Column("processes", "side by side", number=True, drop=1),
+    Column("sweep_minutes", "20 such runs, min", number=True, text="{:.0f}".format),
+)
+BUSY = 0.9  # cores to a process, below which the machine is called busy
+EXPLAINED = (
+    "products: the fast engine's matrix products, made alone; other: the rest of its step; "
+    "share: of the step, at the large product's speed"
 )
 
 
 def bench(
     ln_type: Annotated[
-        str, typer.Option(metavar="LIST", help="Placements, separated by commas.")
-    ] = "off,pre,attn-pre-qk",
-    eval_every: Annotated[
-        str,
-        typer.Option(
-            metavar="LIST", help="Steps between test evaluations, separated by commas; 0: none."
-        ),
-    ] = "1,10,0",
-    threads: Annotated[
         str | None,
         typer.Option(
-            metavar="LIST", help="Threads, separated by commas.  [default: 1 and all cores]"
+            metavar="LIST", help="Placements: off,pre if not given, with --full attn-pre-qk, too."
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each engine.")] = 8,
+    eval_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Steps between test evaluations, 0 for none: 10 if not given, with --full 1,10,0.",
+        ),
+    ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Threads: 1 and all cores if not given."),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns of each engine: 3 if not given, with --full 8."),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Measure more, and the plateau, too; ten minutes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure training steps of the plain and the fast engine.
+    """Measure training steps of the plain and the fast engine; takes under a minute.
 
-    The engines take turns, in a process of its own for each number of threads, at the start of a
-    run and in its plateau (training loss below 1e-6, or after 1,500 steps); medians are shown.
-    matmul: multiply-adds of the factored form, counted as matrix products, over time, as a share
-    of the speed of a large float32 product. The default takes about ten minutes.
+    The engines take turns in one process, and the fastest turn of each counts. "products" is what
+    the fast engine's matrix products take alone, "other" the rest of its step, and "share" what
+    part of the step the products would take at the speed of a large float32 product. The plateau
+    is a run whose training loss is below 1e-6, or 1,500 steps old.
     """
-    from grok_cli.bench import measure
+    from grok_cli.bench.compare import measure
 
     cores = available_cores()
-    if threads is None:
-        threads = f"1,{cores}" if cores > 1 else "1"
     progress = Console(stderr=True)
     timings = measure(
-        [_placement(name) for name in ln_type.split(",")],
-        _numbers("--eval-every", eval_every, least=0),
-        _numbers("--threads", threads, least=1),
-        rounds=rounds,
+        _placements(ln_type or ("off,pre,attn-pre-qk" if full else "off,pre")),
+        _numbers("--eval-every", eval_every or ("1,10,0" if full else "10"), least=0),
+        _numbers("--threads", threads or (f"1,{cores}" if cores > 1 else "1"), least=1),
+        rounds=rounds or (8 if full else 3),
+        plateau=full,
         cores=cores,
-        say=lambda text: progress.print(text, highlight=False),
+        say=lambda text: progress.print(text, highlight=False, style="dim"),
     )
     if as_json:
         print_json(asdict(timings))
     else:
         _print(Console(highlight=False), timings)
+
+
+def _placements(text: str) -> list[str]:
+    return [_placement(name) for name in text.split(",")]
 
 
 def _placement(name: str) -> str:
@@ -104,8 +122,26 @@ def _numbers(option: str, text: str, least: int) -> list[int]:
 
 
 def _print(console: Console, timings: "Timings") -> None:
-    console.print(f"float32 matrix product: {timings.matmul_gflops:.0f} GFLOP/s")
-    rows = [asdict(r) | {"steps_per_second": 1000 / r.fast_ms} for r in timings.results]
-    print_table(TIMINGS, rows, console=console)
-    console.print("\nfast engine, in the plateau:")
-    print_table(ESTIMATES, [asdict(estimate) for estimate in timings.estimates], console=console)
+    print_table(
+        TIMINGS,
+        [asdict(result) for result in timings.results],
+        title="A training step",
+        console=console,
+    )
+    if console.is_terminal:
+        console.print(EXPLAINED, style="dim")
+    speeds = {result.threads: result.matmul_gflops for result in timings.results}
+    on = ", ".join(f"{speed:.0f} GFLOP/s on {n}" for n, speed in sorted(speeds.items()))
+    console.print(f"large float32 product, by threads: {on}\n")
+    print_table(
+        ESTIMATES,
+        [asdict(estimate) for estimate in timings.estimates],
+        title="Runs of 10,000 steps with the fast engine",
+        console=console,
+    )
+    if (cores := min(estimate.cores for estimate in timings.estimates)) < BUSY:
+        console.print(
+            f"this machine is busy: other work left {cores:.0%} of a core to a process, which the "
+            "minutes of 20 runs include",
+            style="yellow",
+        )

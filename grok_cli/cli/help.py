@@ -52,7 +52,7 @@ EXAMPLES = {
         "grok predict runs/add-off-s456-4d36bd0181 3 5",
         "grok predict runs/add-off-s456-4d36bd0181 3 5 --json",
     ),
-    "bench": ("grok bench --ln-type off --rounds 2", "grok bench --threads 1,2 --json"),
+    "bench": ("grok bench", "grok bench --full --threads 1,2 --json"),
     "upload": (
         "grok upload runs/add-off-s456-4d36bd0181",
         "grok upload runs/ln-positions --project grokking",

@@ -1,20 +1,23 @@
-"""How long runs will take: from the speed of runs that finished on this machine, scaled by the work
-of a step, or else from a few steps that are measured."""
+"""How long runs will take: from the speed of comparable runs that finished on this machine, scaled
+by the work of a step, or else as `grok bench` measures a few steps."""
 
 import json
 import math
 import socket
 import statistics
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grok_cli.core.config import Config
 from grok_cli.core.placement import PLACEMENTS
+from grok_cli.errors import GrokError
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.plan import PlannedRun, steps_left
+
+if TYPE_CHECKING:
+    from grok_cli.bench.stopwatch import StepTime
 
 # The settings that a step's time depends on; runs that agree in them are equally fast.
 PACE = (
@@ -31,7 +34,8 @@ PACE = (
 )
 USUAL_SPEED = 20.0  # steps per second of the published run, on one core
 STEP_OVERHEAD = 5e7  # multiply-adds in the time that a step takes whatever its size
-MEASURING_SECONDS, MEASURING_STEPS = 1.0, 50  # at most
+COMPARABLE = 3.0  # a run whose step takes at most so many times the work, or as much less
+MEASURING_SECONDS = 0.6
 
 
 def step_work(config: Config) -> float:
@@ -53,8 +57,13 @@ def step_work(config: Config) -> float:
         row += d**2 if "mlp" in PLACEMENTS[model.ln_type].sites else 0
     test = config.data.test_ratio * p**2
     batch = min(train.batch_size or math.inf, p**2 - test)
-    every = train.eval_every if train.eval_spacing == "linear" else train.steps
-    return row * (3 * batch + test / every) + STEP_OVERHEAD
+    return row * (3 * batch + test / evaluated_every(config)) + STEP_OVERHEAD
+
+
+def evaluated_every(config: Config) -> int:
+    """Steps from one evaluation of the test rows to the next, on average."""
+    train = config.train
+    return train.eval_every if train.eval_spacing == "linear" else train.steps
 
 
 class Speeds:
@@ -68,14 +77,23 @@ class Speeds:
         self._by_pace: dict[str, list[float]] = {}
         self._works: list[tuple[float, float]] = []  # of a step, and of a second
         for config, speed in measured:
-            self._by_pace.setdefault(pace(config), []).append(speed)
-            work = step_work(config)
-            self._works.append((work, work * speed))
+            self.add(config, speed)
 
     @classmethod
     def usual(cls) -> "Speeds":
         """Those of a usual core, where nothing was measured: for orders of magnitude."""
         return cls([(Config(), USUAL_SPEED)])
+
+    def add(self, config: Config, speed: float) -> None:
+        """Take in a run that was measured."""
+        self._by_pace.setdefault(pace(config), []).append(speed)
+        work = step_work(config)
+        self._works.append((work, work * speed))
+
+    def know(self, config: Config) -> bool:
+        """Whether a comparable run was measured."""
+        work = step_work(config)
+        return any(1 / COMPARABLE <= known / work <= COMPARABLE for known, _ in self._works)
 
     def __bool__(self) -> bool:
         return bool(self._works)
@@ -110,27 +128,37 @@ def recorded_speeds(runs: Iterable[RunDir]) -> Speeds:
     )
 
 
-def measured_speeds(
-    config: Config, threads: int | None = None, clock: Callable[[], float] = time.perf_counter
-) -> Speeds:
-    """The speed of a few steps of a run, made now: a second or two."""
+def measure_unknown(
+    speeds: Speeds,
+    configs: Iterable[Config],
+    threads: int | None = None,
+    step_time: Callable[[Config, int | None], "StepTime"] | None = None,
+) -> None:
+    """Make a few steps, now, of each run that no known one is comparable to; less than a second
+    each, unless steps are slow.
+
+    Args:
+        threads: of a run; None: all cores.
+        step_time: what a step of a run takes; by default it is measured.
+    """
+    for config in configs:
+        if speeds.know(config):
+            continue
+        try:
+            time = (step_time or _measured_step)(config, threads)
+        except GrokError:  # it diverges at once
+            continue
+        speeds.add(config, 1000 / time.at(evaluated_every(config)))
+
+
+def _measured_step(config: Config, threads: int | None) -> "StepTime":
+    from grok_cli.bench.stopwatch import Stopwatch
     from grok_cli.core.process import prepare_process
-    from grok_cli.core.training import Recorder, Trainer
 
     prepare_process(threads)
-    marks: list[float] = []
-
-    def enough() -> bool:
-        marks.append(clock())
-        return len(marks) > 1 and (
-            marks[-1] - marks[0] > MEASURING_SECONDS or len(marks) > MEASURING_STEPS
-        )
-
-    trainer = Trainer(config)
-    trainer.run(Recorder(), (), enough)
-    if len(marks) < 2:
-        return Speeds([])
-    return Speeds([(config, (len(marks) - 1) / max(marks[-1] - marks[0], 1e-9))])
+    watch = Stopwatch(config)
+    watch.turn(MEASURING_SECONDS)
+    return watch.best()
 
 
 @dataclass(frozen=True)

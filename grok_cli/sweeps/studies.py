@@ -8,7 +8,7 @@ from grok_cli.errors import GrokError, UsageError, did_you_mean
 from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.directory import DONE, find_runs
 from grok_cli.runs.files import write_output
-from grok_cli.sweeps.estimate import Speeds, forecast, measured_speeds, recorded_speeds
+from grok_cli.sweeps.estimate import Speeds, forecast, measure_unknown, recorded_speeds
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns
 from grok_cli.sweeps.spec import STUDIES, Spec, read_spec
@@ -81,7 +81,7 @@ def overview(runs_dir: Path, measure: bool = False) -> Overview:
     """Every study, given the runs that are below `runs_dir`; those of a study are in its NAME.
 
     Args:
-        measure: make a few steps to learn the speed where no run finished on this machine.
+        measure: make a few steps to learn the speed where no comparable run finished here.
     """
     there = list(find_runs(runs_dir))
     trained, speeds = TrainedRuns(there), recorded_speeds(there)
@@ -94,8 +94,8 @@ def overview(runs_dir: Path, measure: bool = False) -> Overview:
         except GrokError as error:
             problems.append(str(error))
         plans.append((file.stem, spec, runs))
-    if measure and not speeds:
-        speeds = measured_speeds(plans[0][2][0].config, threads=1)
+    if measure:
+        measure_unknown(speeds, (run.config for *_, runs in plans for run in runs), threads=1)
     done = {
         planned.config.digest(): planned.summary()["status"] in DONE
         for _, _, runs in plans

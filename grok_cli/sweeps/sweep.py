@@ -12,7 +12,7 @@ from grok_cli.executors.options import ExecutorOptions
 from grok_cli.runs.directory import DONE, RunDir, find_runs
 from grok_cli.runs.sweep_record import record_sweep
 from grok_cli.sweeps.drive import Driver, SweepWatcher, job_of
-from grok_cli.sweeps.estimate import Forecast, Speeds, forecast, measured_speeds, recorded_speeds
+from grok_cli.sweeps.estimate import Forecast, Speeds, forecast, measure_unknown, recorded_speeds
 from grok_cli.sweeps.lacks import Lack, lacks, measure_lack
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns, runs_beside, runs_named, same_run_in
@@ -106,7 +106,7 @@ def look_ahead(sweep: Sweep, measure: bool = False) -> Forecast:
     """How much is left of a sweep, and how long that takes.
 
     Args:
-        measure: make a few steps to learn the speed where no run finished on this machine.
+        measure: make a few steps to learn the speed where no comparable run finished here.
     """
     summaries = sweep.summaries()
     workers, threads = sweep.workers()
@@ -116,8 +116,8 @@ def look_ahead(sweep: Sweep, measure: bool = False) -> Forecast:
         for planned, summary in zip(sweep.runs, summaries, strict=True)
         if summary["status"] not in DONE
     ]
-    if measure and left and not speeds:
-        speeds = measured_speeds(left[0], threads)
+    if measure:
+        measure_unknown(speeds, left, threads)
     return forecast(sweep.runs, summaries, speeds, workers)
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from grok_cli.bench.stopwatch import StepTime
 from grok_cli.core.config import Config
-from grok_cli.sweeps.estimate import Speeds, forecast, measured_speeds, recorded_speeds, step_work
+from grok_cli.errors import GrokError
+from grok_cli.sweeps.estimate import Speeds, forecast, measure_unknown, recorded_speeds, step_work
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import Spec
 from tests.conftest import small_config
@@ -82,8 +84,30 @@ def test_only_finished_runs_of_this_machine_tell_the_speed(tmp_path: Path) -> No
     assert recorded_speeds(run.run for run in (here, there, begun)).of(here.config) == 10.0
 
 
-def test_a_few_steps_tell_the_speed() -> None:
-    ticks = iter(range(1000))
-    small = small_config()
-    speeds = measured_speeds(small, threads=1, clock=lambda: 0.25 * next(ticks))
-    assert speeds.of(small) == 4.0
+def test_a_few_steps_tell_the_speed_of_runs_that_no_known_one_is_comparable_to() -> None:
+    """20 ms a step and 30 more for an evaluation, every 10th step: 23 ms."""
+    small, deep = config(data={"modulus": 23}), config(model={"n_layers": 4})
+    alike = [config(model={"ln_type": ln_type}) for ln_type in ("off", "pre")]
+    speeds, asked = Speeds([(small, 400.0)]), []
+
+    def step_time(of: Config, threads: int | None) -> StepTime:
+        asked.append((of, threads))
+        return StepTime(bare=20.0, evaluating=50.0)
+
+    measure_unknown(speeds, [small, *alike, deep], 1, step_time)
+    assert asked == [(alike[0], 1), (deep, 1)]
+    assert speeds.of(alike[1]) == pytest.approx(1000 / 23)
+    assert speeds.of(small) == 400.0
+
+
+def test_steps_are_measured_and_a_run_that_diverges_has_no_speed() -> None:
+    speeds = Speeds([])
+    measure_unknown(speeds, [small_config()], 1)
+    assert (speeds.of(small_config()) or 0.0) > 1.0
+
+    def diverging(of: Config, threads: int | None) -> StepTime:
+        raise GrokError("diverged")
+
+    nothing = Speeds([])
+    measure_unknown(nothing, [small_config()], 1, diverging)
+    assert nothing.of(small_config()) is None

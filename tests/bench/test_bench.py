@@ -1,0 +1,172 @@
+"""The benchmark: what it counts and reports, and that its workers work. No speed is asserted."""
+
+import itertools
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from grok_cli.bench import products, worker
+from grok_cli.bench.compare import Result, measure
+from grok_cli.bench.products import Products, step_works, work_of
+from grok_cli.bench.stopwatch import StepTime, Stopwatch
+from grok_cli.cli.bench import bench as bench_command
+from grok_cli.core.config import Config
+from grok_cli.core.training import Trainer
+from grok_cli.errors import GrokError, UsageError
+from tests.conftest import small_config
+
+
+def test_time_of_a_step_is_the_mean_over_steps_with_and_without_evaluation() -> None:
+    time = StepTime(bare=20.0, evaluating=50.0)
+    assert (time.at(0), time.at(1), time.at(10)) == (20.0, 50.0, 23.0)
+
+
+def test_a_stopwatch_tells_steps_that_evaluate_from_those_that_do_not() -> None:
+    """The clock is read after each step; it advances by 5 s in even ones and by 1 s in others."""
+    watch = Stopwatch(small_config(train__eval_every=7), lambda: elapsed(watch.trainer.step))
+
+    def elapsed(step: int) -> float:
+        return 5.0 * (step // 2) + 1.0 * (step - step // 2)
+
+    watch.warm_up()
+    assert watch.turns == []
+    for _ in range(3):  # that begin at odd and at even steps
+        watch.turn(seconds=4.0)
+    assert watch.turns == [StepTime(bare=1000.0, evaluating=5000.0)] * 3
+
+
+def test_the_least_of_a_stopwatchs_turns_is_reported() -> None:
+    watch = Stopwatch(small_config())
+    watch.turns = [StepTime(3.0, 9.0), StepTime(2.0, 12.0), StepTime(40.0, 10.0)]
+    assert watch.best() == StepTime(2.0, 9.0)
+    assert watch.usual() == StepTime(3.0, 10.0)
+
+
+def test_a_stopwatch_says_that_a_run_diverges() -> None:
+    ticks = itertools.count()
+    watch = Stopwatch(small_config(opt__learning_rate=1e30), lambda: 1.0 * next(ticks))
+    with pytest.raises(GrokError, match="not finite"):
+        watch.turn(seconds=100.0)
+
+
+def test_products_and_sums_are_counted() -> None:
+    a, b, c = torch.ones(2, 3), torch.ones(3, 5), torch.ones(4, 2, 3)
+
+    def code() -> None:
+        a @ b  # 2 * 3 * 5 multiply-adds
+        torch.zeros(2, 5).addmm_(a, b)  # the same
+        c @ c.mT  # 4 * 2 * 3 * 2
+        torch.embedding_bag(a, torch.tensor([0, 1, 1]), torch.tensor([0]))  # 3 lines of 3
+        a * a + a  # no product
+
+    work = work_of(code)
+    assert work.product_flop == 2 * (30 + 30 + 48)
+    assert work.sum_flop == 2 * 9
+    assert Products(work.products).milliseconds() > 0
+
+
+def test_a_step_makes_three_products_a_row_and_an_evaluation_one() -> None:
+    """hidden * vocab multiply-adds a row forward, and twice that for the gradient; the rest are
+    products of factors, which do not grow with the rows."""
+    trainer = Trainer(small_config(model__ln_type="off"))
+    dataset, hidden = trainer.dataset, trainer.config.model.d_mlp
+    per_row = 2 * hidden * dataset.vocab
+    of_rows = [
+        sum(2 * a.size[0] * a.size[1] * b.size[1] for a, b in work.products if rows in a.size)
+        for work, rows in zip(
+            step_works(trainer), (len(dataset.train), len(dataset.test)), strict=True
+        )
+    ]
+    assert of_rows == [3 * per_row * len(dataset.train), per_row * len(dataset.test)]
+
+
+@pytest.fixture
+def small_bench(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Measures small models, in this process; returns the jobs that were asked for."""
+
+    def config(ln_type: str, engine: str) -> Config:
+        return small_config(model__ln_type=ln_type, run__engine=engine, train__steps=10_000)
+
+    asked: list[list[str]] = []
+
+    def work(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        asked.append([job["job"] for job in jobs])
+        hidden = ("job", "threads")
+        return [
+            worker.JOBS[job["job"]](**{k: v for k, v in job.items() if k not in hidden})
+            for job in jobs
+        ]
+
+    monkeypatch.setattr(worker, "bench_config", config)
+    monkeypatch.setattr(worker, "PLATEAU_STEPS", 30)
+    monkeypatch.setattr(products, "MATMUL_SIZE", 64)
+    monkeypatch.setattr(Stopwatch.turn, "__defaults__", (0.0,))
+    monkeypatch.setattr(worker, "work", work)
+    return asked
+
+
+def test_there_is_a_result_for_every_combination(small_bench: list[list[str]]) -> None:
+    timings = measure(["off", "pre"], [0, 10], threads=[1, 2], rounds=1, cores=2)
+    results = asdict(timings)["results"]
+    assert [list(result) for result in results] == [[f.name for f in fields(Result)]] * 16
+    combinations = {(r["ln_type"], r["eval_every"], r["threads"], r["phase"]) for r in results}
+    assert len(combinations) == 16
+    for result in timings.results:
+        assert result.speedup == pytest.approx(result.plain_ms / result.fast_ms, rel=0.2)
+        assert result.other_ms == pytest.approx(result.fast_ms - result.products_ms, abs=0.02)
+        assert result.matmul_share * result.fast_ms * result.matmul_gflops == pytest.approx(
+            1e3 * result.product_gflop, rel=0.2
+        )
+        assert result.peak_mb > 50
+    assert small_bench[0] == ["plateau", "plateau"]
+    # One thread on two cores: two processes side by side; two threads: one.
+    assert small_bench[1:5] == [["compare"], ["alone", "alone"], ["compare"], ["alone"]]
+    assert [(e.threads, e.processes) for e in timings.estimates[:3:2]] == [(1, 2), (2, 1)]
+    first = timings.estimates[0]
+    assert 0 < first.cores < 3
+    in_plateau = next(r for r in timings.results if r.phase == "plateau")
+    assert first.run_minutes == round(in_plateau.fast_ms * 10_000 / 60_000, 1)
+
+
+def test_the_quick_form_measures_the_start_only(small_bench: list[list[str]]) -> None:
+    timings = measure(["off"], [10], threads=[1], rounds=1, plateau=False, cores=1)
+    assert [result.phase for result in timings.results] == ["start"]
+    assert small_bench == [["compare"], ["alone"]]
+
+
+def test_command_prints_the_timings_as_json(small_bench: list[list[str]]) -> None:
+    app = typer.Typer()
+    app.command()(bench_command)
+    flags = ["--ln-type", "off", "--eval-every", "10", "--threads", "1", "--rounds", "1"]
+    answer = CliRunner().invoke(app, [*flags, "--json"])
+    assert answer.exit_code == 0, answer.output
+    timings = json.loads(answer.stdout)
+    assert [r["phase"] for r in timings["results"]] == ["start"]
+    assert timings["results"][0]["matmul_gflops"] > 0
+    table = CliRunner().invoke(app, [*flags, "--full"])
+    assert "plateau" in table.stdout
+    assert "GFLOP/s on 1" in table.stdout
+
+
+@pytest.mark.parametrize(
+    "flags", [["--threads", "0"], ["--eval-every", "ten"], ["--ln-type", "nowhere"]]
+)
+def test_wrong_lists_are_usage_errors(flags: list[str]) -> None:
+    app = typer.Typer()
+    app.command()(bench_command)
+    answer = CliRunner().invoke(app, flags)
+    assert isinstance(answer.exception, UsageError)
+    assert flags[0] in str(answer.exception)
+
+
+def test_a_measuring_process_reports_step_time_and_memory(tmp_path: Path) -> None:
+    job = {"job": "alone", "threads": 1, "ln_type": "off", "file": None, "rounds": 1}
+    (result,) = worker.work([job])
+    assert min(result["times"].values()) > 0
+    assert 50 < result["peak_mb"] < 1000
