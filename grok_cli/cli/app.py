@@ -85,11 +85,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "bench": bench.bench,
 }
 for name, command in COMMANDS.items():
-    app.command(name, help=_help(command), epilog=examples(name))(command)
-app.add_typer(studies.app, name="studies", epilog=examples("studies"))
-app.add_typer(config.app, name="config")
-for each in (app, studies.app, config.app):
-    for registered in each.registered_commands:
+    app.command(name, cls=Command, help=_help(command), epilog=examples(name))(command)
+for name, group in {"studies": studies.app, "config": config.app}.items():
+    app.add_typer(group, name=name, cls=Group, epilog=examples(name))
+    for registered in group.registered_commands:
         registered.cls = Command
-for group in app.registered_groups:
-    group.cls = Group
+        registered.epilog = examples(f"{name} {getattr(registered.callback, '__name__', '')}")

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from grok_cli.cli.output import Column, print_json, print_table
+from grok_cli.cli.parameters import Json
 from grok_cli.core.placement import canonical_name
 from grok_cli.errors import UsageError
 from grok_cli.executors.local import available_cores
@@ -69,7 +70,7 @@ def bench(
     full: Annotated[
         bool, typer.Option("--full", help="Measure more, and the plateau, too; ten minutes.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure training steps of the plain and the fast engine; takes under a minute.
 

@@ -8,9 +8,9 @@ import typer
 import yaml
 
 from grok_cli.cli import completion
-from grok_cli.cli.help import examples
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.output import print_json
+from grok_cli.cli.parameters import argument
 from grok_cli.core.config import Config
 from grok_cli.executors.registry import build_options
 from grok_cli.runs.settings import is_sweep, load_config, read_yaml
@@ -20,7 +20,7 @@ from grok_cli.sweeps.spec import spec_of
 app = typer.Typer(help="Show and check settings.", no_args_is_help=True)
 
 
-@app.command(epilog=examples("config show"))
+@app.command()
 @with_config_options()
 def show(*, typed: Typed) -> None:
     """Print the settings that these options give, as YAML, with the origin of each value."""
@@ -36,19 +36,19 @@ def show(*, typed: Typed) -> None:
         typer.echo(f"{text:<{width}}  {note}".rstrip())
 
 
-@app.command(epilog=examples("config schema"))
+@app.command()
 def schema() -> None:
     """Print the JSON schema of a settings file, for editors and for reading."""
     print_json(Config.model_json_schema())
 
 
-@app.command(epilog=examples("config validate"))
+@app.command()
 def validate(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE.yaml",
-            help="A file of settings, or of a sweep.",
+        argument(
+            "FILE.yaml",
+            "A file of settings, or of a sweep.",
             autocompletion=completion.yaml_files,
         ),
     ],

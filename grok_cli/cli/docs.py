@@ -7,7 +7,9 @@ import typer
 from rich.console import Console
 
 import grok_cli
+from grok_cli.cli import completion
 from grok_cli.cli.output import Column, print_table
+from grok_cli.cli.parameters import argument
 from grok_cli.errors import UsageError, did_you_mean
 
 PAGES = Path(grok_cli.__file__).parent / "docs"
@@ -20,21 +22,24 @@ def names() -> list[str]:
 
 def title(page: str) -> str:
     """The first heading of a page."""
-    return _file(page).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    return text_of(page).splitlines()[0].lstrip("# ")
+
+
+def text_of(page: str) -> str:
+    return (PAGES / f"{page}.md").read_text(encoding="utf-8")
 
 
 def docs(
     page: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[PAGE]",
-            help="A page; without one they are listed.",
-            autocompletion=lambda incomplete: [n for n in names() if n.startswith(incomplete)],
+        argument(
+            "[PAGE]",
+            "A page; without one they are listed.",
+            autocompletion=lambda incomplete: completion.among(names())(incomplete),
         ),
     ] = None,
 ) -> None:
     """Show a page of the documentation, as its Markdown where the output is no terminal."""
-    console = Console()
     if page is None:
         rows = [{"page": name, "title": title(name)} for name in names()]
         print_table([Column("page"), Column("title", "what it says", drop=1)], rows)
@@ -42,14 +47,10 @@ def docs(
     if page not in names():
         hint = did_you_mean(page, names()) or "`grok docs` lists them"
         raise UsageError(f"{page} is no page; {hint}")
-    text = _file(page).read_text(encoding="utf-8")
+    console = Console()
     if not console.is_terminal:
-        typer.echo(text, nl=False)
+        typer.echo(text_of(page), nl=False)
         return
     from rich.markdown import Markdown
 
-    console.print(Markdown(text))
-
-
-def _file(page: str) -> Path:
-    return PAGES / f"{page}.md"
+    console.print(Markdown(text_of(page)))

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import typer
-from rich.markup import escape
-
 from grok_cli.cli import completion
 from grok_cli.cli.options import FLAGS, Flag, parameter, take_flags, with_options
+from grok_cli.cli.parameters import option
 from grok_cli.executors.options import ExecutorOptions
 from grok_cli.executors.registry import EXECUTORS, build_options
 
@@ -32,19 +30,17 @@ def executor_flags() -> list[Flag]:
 
     A name that sets a run's setting stays with that.
     """
-    owners: dict[str, list[type[ExecutorOptions]]] = {}
-    for options in EXECUTORS.usable().values():
-        for name in options.flags.keys() - FLAGS.keys():
-            owners.setdefault(name, []).append(options)
-    kinds = {options: kind for kind, options in EXECUTORS.usable().items()}
+    owners: dict[str, dict[str, type[ExecutorOptions]]] = {}
+    for kind, options in EXECUTORS.usable().items():
+        for name in options.flags:
+            if name not in FLAGS:
+                owners.setdefault(name, {})[kind] = options
     flags = []
-    for name in dict.fromkeys(name for options in kinds for name in options.flags):
-        if name in owners:
-            first, *_ = owners[name]
-            key = first.flags[name]
-            panel = " or ".join(kinds[options] for options in owners[name])
-            heading = PANEL if panel == "local" else f"With --executor {panel}"
-            flags.append(Flag(name, key, first.model_fields[key], heading))
+    for name, by_kind in owners.items():
+        first = next(iter(by_kind.values()))
+        key, kinds = first.flags[name], " or ".join(by_kind)
+        heading = PANEL if kinds == "local" else f"With --executor {kinds}"
+        flags.append(Flag(name, key, first.model_fields[key], heading))
     return flags
 
 
@@ -54,10 +50,10 @@ def with_executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     The command's parameter `executor` receives what was typed, as `TypedExecutor`.
     """
     flags = executor_flags()
-    kind = typer.Option(
+    kind = option(
+        "Where runs are trained. [default: local; or what the sweep file says]",
         "--executor",
         metavar="|".join(EXECUTORS),
-        help=escape("Where runs are trained. [default: local; or what the sweep file says]"),
         rich_help_panel=PANEL,
         autocompletion=completion.executors,
     )

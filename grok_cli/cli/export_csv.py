@@ -4,69 +4,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape as plain
 
 from grok_cli.cli.completion import metrics, run_directories
 from grok_cli.cli.options import listed
-from grok_cli.cli.output import escape
-from grok_cli.cli.selection import (
-    Everything,
-    GroupBy,
-    Where,
-    check_directory,
-    end,
-    refuse_empty,
-    say_left_out,
-    say_problems,
-)
+from grok_cli.cli.output import say
+from grok_cli.cli.parameters import Everything, GroupBy, Where, argument, option
+from grok_cli.cli.selection import check_directory, check_found, end, say_left_out
 from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from grok_cli.results import Results
+    from grok_cli.results.table import Include
 
 
 def export_csv(
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="DIR|wandb:ENTITY/PROJECT",
-            help="Where the runs are.",
-            autocompletion=run_directories,
-        ),
+        argument("DIR|wandb:ENTITY/PROJECT", "Where the runs are.", autocompletion=run_directories),
     ] = "runs",
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            "--metric",
-            "-m",
+        option(
+            "Metrics or globs, e.g. 'test/*' (with commas, or repeated). [default: all]",
+            *("--metric", "-m"),
             metavar="NAME",
-            help=plain(
-                "Metrics or globs, e.g. 'test/*' (with commas, or repeated). [default: all]"
-            ),
             autocompletion=metrics,
         ),
     ] = None,
     group_by: GroupBy = None,
     where: Where = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the CSV files.")] = Path(
-        "export"
-    ),
+    out: Annotated[Path, option("Directory of the CSV files.", "--out", "-o")] = Path("export"),
     long: Annotated[
-        bool,
-        typer.Option("--long", help="One tidy file instead: group, seed, step, metric, value."),
+        bool, option("One tidy file instead: group, seed, step, metric, value.", "--long")
     ] = False,
     summary: Annotated[
         bool,
-        typer.Option(
-            "--summary", help="Instead a row a run, and beside it a row a group with its medians."
-        ),
+        option("Instead a row a run, and beside it a row a group with its medians.", "--summary"),
     ] = False,
     std: Annotated[
-        bool, typer.Option("--std", help="Also columns __STD: standard deviation over the runs.")
+        bool, option("Also columns __STD: standard deviation over the runs.", "--std")
     ] = False,
-    per_seed: Annotated[
-        bool, typer.Option("--per-seed", help="Also a column a seed: __SEED_456.")
-    ] = False,
+    per_seed: Annotated[bool, option("Also a column a seed: __SEED_456.", "--per-seed")] = False,
     everything: Everything = False,
     include: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -85,10 +63,9 @@ def export_csv(
     if include not in (None, "finished", "all"):
         raise UsageError(f"--include {include}: expected finished or all; --all says the same")
     everything = everything or include == "all"
-    results = _results(source, listed(group_by), where or [], everything)
-    say_problems(results.problems)
+    results = _results(source, listed(group_by), where or [], "all" if everything else "finished")
     say_left_out(results, included=everything)
-    refuse_empty(results, where)
+    check_found(results, where)
     from grok_cli.results import export
 
     if summary:
@@ -104,19 +81,17 @@ def export_csv(
     end(results.problems)
 
 
-def _results(source: str, keys: list[str], where: list[str], everything: bool) -> "Results":
+def _results(source: str, keys: list[str], where: list[str], include: "Include") -> "Results":
     from grok_cli.results import Results
-    from grok_cli.results.table import Include
     from grok_cli.results.wandb import PREFIX
 
-    include: Include = "all" if everything else "finished"
     if source.startswith(PREFIX):
         return Results.from_wandb(
             source,
             keys,
             include=include,
             where=where,
-            downloaded=lambda run: typer.echo(f"downloaded {escape(run.name)}", err=True),
+            downloaded=lambda run: say(f"downloaded {run.name}"),
         )
     check_directory(Path(source), f"expected runs, or {PREFIX}ENTITY/PROJECT")
     return Results.from_disk(source, keys, include=include, where=where)

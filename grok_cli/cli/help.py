@@ -73,32 +73,30 @@ EXAMPLES = {
 }
 
 
-class Command(TyperCommand):
+class Arranged:
+    """Shows options in their panels, and nothing behind switches."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        options: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for option in options:
+            if getattr(option, "is_flag", False) and option.metavar is None:
+                option.metavar = ""
+            if getattr(option, "rich_help_panel", "") is None:
+                for panel, flags in PANELS.items():
+                    if set(flags) & set(option.opts):
+                        option.rich_help_panel = panel
+        return options
+
+
+class Command(Arranged, TyperCommand):
     """A command of its own."""
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        return [_arranged(option) for option in super().get_params(ctx)]
 
-
-class Group(TyperGroup):
+class Group(Arranged, TyperGroup):
     """A command that has others below it."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        return [_arranged(option) for option in super().get_params(ctx)]
 
 
 def examples(name: str) -> str | None:
     """The examples of a command, for the end of its help."""
     lines = EXAMPLES.get(name, ())
     return "\n\n".join(["Examples:", *lines]) if lines else None
-
-
-def _arranged(option: Any) -> Any:
-    """The option without `<bool>`, in its panel."""
-    if getattr(option, "is_flag", False) and option.metavar is None:
-        option.metavar = ""
-    if getattr(option, "rich_help_panel", "") is None:
-        for panel, flags in PANELS.items():
-            if set(flags) & set(option.opts):
-                option.rich_help_panel = panel
-    return option

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from grok_cli.cli import completion
 from grok_cli.cli.output import escape, print_json
+from grok_cli.cli.parameters import Json, argument, option
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.tasks import TASKS
 from grok_cli.runs.directory import run_of_snapshot
@@ -24,9 +25,9 @@ BAR_WIDTH = 40
 
 SnapshotArgument = Annotated[
     Path,
-    typer.Argument(
-        metavar="SNAPSHOT",
-        help="A snapshot, or a run (its last snapshot).",
+    argument(
+        "SNAPSHOT",
+        "A snapshot, or a run (its last snapshot).",
         autocompletion=completion.run_directories,
     ),
 ]
@@ -36,9 +37,9 @@ def inspect_network(
     snapshot: SnapshotArgument,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw spectra, attention and logits (.svg, .pdf)."),
+        option("Draw spectra, attention and logits (.svg, .pdf).", metavar="FILE.png"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what a network has learned, on one screen."""
     if plot is not None:
@@ -63,9 +64,9 @@ def inspect_network(
 
 def predict(
     snapshot: SnapshotArgument,
-    a: Annotated[int, typer.Argument(help="First element.")],
-    b: Annotated[int, typer.Argument(help="Second element.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    a: Annotated[int, argument("A", "First element.")],
+    b: Annotated[int, argument("B", "Second element.")],
+    as_json: Json = False,
 ) -> None:
     """Ask a network for a ∘ b: its answer and probability, the runner-up, and the truth."""
     from grok_cli.diagnostics.findings import ask

@@ -1,9 +1,9 @@
 """`grok measure`: any diagnostic, from snapshots."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -11,8 +11,16 @@ from rich.text import Text
 
 from grok_cli.cli import completion
 from grok_cli.cli.options import listed
-from grok_cli.cli.output import Column, escape, print_json, print_table, write_csv
-from grok_cli.cli.selection import Where
+from grok_cli.cli.output import (
+    Column,
+    can_redraw,
+    escape,
+    print_json,
+    print_table,
+    say,
+    write_csv,
+)
+from grok_cli.cli.parameters import Csv, Json, Snapshots, Where, option
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import find_snapshots, run_of_snapshot
@@ -27,33 +35,21 @@ LOG_SECONDS = 10.0
 
 
 def measure(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PATH...",
-            help="Snapshots, run directories, or globs of them.",
-            autocompletion=completion.run_directories,
-        ),
-    ] = None,
+    paths: Snapshots = None,
     names: Annotated[
         list[str] | None,
-        typer.Option(
-            "--measure",
-            "-m",
+        option(
+            "Diagnostics to compute (repeatable); --list explains them.",
+            *("--measure", "-m"),
             metavar="NAME,...",
-            help="Diagnostics to compute (repeatable); --list explains them.",
             autocompletion=completion.diagnostics,
         ),
     ] = None,
     earlier_names: Annotated[list[str] | None, typer.Option("--metrics", hidden=True)] = None,
     where: Where = None,
-    list_all: Annotated[
-        bool, typer.Option("--list", help="Explain the diagnostics and exit.")
-    ] = False,
-    csv: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Also write the values to a CSV file.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    list_all: Annotated[bool, option("Explain the diagnostics and exit.", "--list")] = False,
+    csv: Csv = None,
+    as_json: Json = False,
 ) -> None:
     """Compute diagnostics from snapshots.
 
@@ -71,67 +67,75 @@ def measure(
     if not paths:
         raise UsageError("PATH: expected snapshots or run directories; `grok runs` lists runs")
     DIAGNOSTICS.check(wanted)
-    files = within(find_snapshots(paths), where or [])
 
     from grok_cli.runs.measuring import measure_snapshots
 
-    measured = list(watched(measure_snapshots(files, wanted), len(files)))
+    measured = measured_in(paths, where, lambda files: measure_snapshots(files, wanted))
     records = [one.record() for one in measured]
-    if csv is not None:
-        write_records(csv, records)
+    write_csv(csv, records)
     if as_json:
         print_json(records)
     else:
         _print(measured)
 
 
-def watched(measured: "Iterable[Measurement]", total: int) -> "Iterator[Measurement]":
+def measured_in(
+    paths: Sequence[str],
+    where: Sequence[str] | None,
+    compute: "Callable[[list[Path]], Iterator[Measurement]]",
+) -> "list[Measurement]":
+    """What is computed of the snapshots that paths and `--where` mean; stderr says how far it is.
+
+    Raises:
+        UsageError: there are none, or an expression means nothing.
+    """
+    files = _within(find_snapshots(paths), where or [])
+    return list(_watched(compute(files), len(files)))
+
+
+def by_place(measured: "Iterable[Measurement]") -> "dict[Path, list[Measurement]]":
+    """The same, run by run."""
+    found: dict[Path, list[Measurement]] = {}
+    for one in measured:
+        found.setdefault(one.place, []).append(one)
+    return found
+
+
+def _watched(measured: "Iterable[Measurement]", total: int) -> "Iterator[Measurement]":
     """The same, with a bar on stderr while they are computed, or now and then a line where a bar
     cannot be drawn."""
     from rich.progress import track
 
     console = Console(stderr=True)
-    if console.is_terminal and not console.is_dumb_terminal:
+    if can_redraw(console):
         yield from track(measured, "measuring", total, transient=True, console=console)
         return
     said = time.monotonic()
     for count, one in enumerate(measured, 1):
         if time.monotonic() - said > LOG_SECONDS:
             said = time.monotonic()
-            typer.echo(f"measured {count} of {total} snapshots", err=True)
+            say(f"measured {count} of {total} snapshots")
         yield one
 
 
-def within(files: Iterable[Path], where: Sequence[str]) -> list[Path]:
-    """The snapshots of runs that all expressions (`--where`) ask for.
-
-    Raises:
-        UsageError: an expression has another form or no setting of that name, or there is none.
-    """
+def _within(files: list[Path], where: Sequence[str]) -> list[Path]:
+    """The snapshots of runs that all expressions (`--where`) ask for."""
     if not where:
-        return list(files)
+        return files
     from grok_cli.results.where import parse_where
 
     wanted = parse_where(where)
     chosen: dict[Path, bool] = {}
-    kept = []
     for file in files:
         run = run_of_snapshot(file)
         if run is None:
             raise UsageError(f"--where: {file} belongs to no run, whose settings could be asked")
         if run.path not in chosen:
             chosen[run.path] = wanted(flat_settings(run.config()), run.summary())
-        if chosen[run.path]:
-            kept.append(file)
+    kept = [file for file in files if chosen[file.parent.parent]]
     if not kept:
         raise UsageError(f"--where {' --where '.join(where)}: no run there has these settings")
     return kept
-
-
-def write_records(file: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Write a CSV file with a row a record and a column for every key in any of them."""
-    keys = dict.fromkeys(key for record in records for key in record)
-    write_csv(file, [Column(key, is_name=key in ("run", "snapshot")) for key in keys], records)
 
 
 def explain() -> None:
@@ -149,27 +153,22 @@ def explain() -> None:
 
 def _print(measured: "Sequence[Measurement]") -> None:
     """A table with a row a metric and a column a step, run by run."""
-    console = Console(highlight=False)
-    by_place: dict[Path, list[Measurement]] = {}
-    for one in measured:
-        by_place.setdefault(one.place, []).append(one)
-    for place, group in by_place.items():
+    console, runs = Console(highlight=False), by_place(measured)
+    for place, group in runs.items():
         metrics = list(group[0].values)
         shown: Sequence[Measurement] = group
         if console.is_terminal:
             room = (console.width - max(map(len, metrics))) // STEP_WIDTH
             shown = thin_out(group, max(room, 2))
-        elif len(by_place) > 1:
+        elif len(runs) > 1:
             console.file.write(f"{escape(place)}\n")
-        columns = [
-            Column("metric", "step"),
-            *(Column(str(one.snapshot.step), number=True) for one in shown),
-        ]
+        steps = {str(one.snapshot.step): one.values for one in shown}
+        columns = [Column("metric", "step"), *(Column(step, number=True) for step in steps)]
         rows = [
-            {"metric": metric, **{str(one.snapshot.step): one.values[metric] for one in shown}}
+            {"metric": metric, **{step: values[metric] for step, values in steps.items()}}
             for metric in metrics
         ]
-        print_table(columns, rows, title=str(place), console=console)
+        print_table(columns, rows, str(place), console)
         if len(shown) < len(group):
             note = f"{len(shown)} of {len(group)} snapshots shown; all: --json, --csv"
             console.print(Text(note, style="dim"))

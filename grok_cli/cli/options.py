@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from pydantic.fields import FieldInfo
-from rich.markup import escape
 
 from grok_cli.cli import completion
+from grok_cli.cli.parameters import option
 from grok_cli.core.config import Config
 from grok_cli.core.fields import choices, fields_of, value_type
 from grok_cli.errors import UsageError
@@ -61,16 +60,16 @@ class Flag:
         together = "|".join(names)
         few = together if len(together) <= WIDEST_CHOICES else "NAME"
         placeholder = PLACEHOLDERS.get(kind, few or "VALUE")
-        option: Any = typer.Option(
+        flag = option(
+            (self.field.description or "") + ("" if kind is bool else default),
             self.name,
             metavar=placeholder,
-            help=escape((self.field.description or "") + ("" if kind is bool else default)),
             rich_help_panel=self.panel,
             show_default=False,
             autocompletion=completion.among(names) if names else None,
         )
         typed = {bool: bool, dict: list[str]}.get(kind, str)
-        return parameter(self.parameter, typed, option)
+        return parameter(self.parameter, typed, flag)
 
     def read(self, typed: Any) -> Any:
         """The value that a typed text means; texts where the field holds a text."""
@@ -118,40 +117,27 @@ def with_config_options(
             given["measure.diagnostics"] = (MEASURE, dict(map(_measure, listed(measures))))
         return Typed(file, given, sets or [])
 
+    def setting(help: str, *names: str, **more: Any) -> Any:
+        return option(help, *names, rich_help_panel=SETTINGS_PANEL, **more)
+
+    file = setting("Settings; flags win over them.", "--config", "-c", metavar="FILE.yaml")
+    measures = setting(
+        "Compute diagnostics every so many steps, e.g. rank:200 (repeatable).",
+        *(MEASURE, "-m"),
+        metavar="NAME:EVERY,...",
+        autocompletion=completion.scheduled_diagnostics,
+    )
+    sets = setting(
+        "Any other setting (repeatable); `grok config schema` lists them.",
+        *("--set", "-s"),
+        metavar="SECTION.KEY=VALUE",
+        autocompletion=completion.assignments,
+    )
     shared = [
-        parameter(
-            "config_file",
-            Path,
-            typer.Option(
-                *("--config", "-c"),
-                metavar="FILE.yaml",
-                help="Settings; flags win over them.",
-                rich_help_panel=SETTINGS_PANEL,
-            ),
-        ),
+        parameter("config_file", Path, file),
         *(flag.signature() for flag in flags),
-        parameter(
-            "measure",
-            list[str],
-            typer.Option(
-                *(MEASURE, "-m"),
-                metavar="NAME:EVERY,...",
-                help="Compute diagnostics every so many steps, e.g. rank:200 (repeatable).",
-                rich_help_panel=SETTINGS_PANEL,
-                autocompletion=completion.scheduled_diagnostics,
-            ),
-        ),
-        parameter(
-            "sets",
-            list[str],
-            typer.Option(
-                *("--set", "-s"),
-                metavar="SECTION.KEY=VALUE",
-                help="Any other setting (repeatable); `grok config schema` lists them.",
-                rich_help_panel=SETTINGS_PANEL,
-                autocompletion=completion.assignments,
-            ),
-        ),
+        parameter("measure", list[str], measures),
+        parameter("sets", list[str], sets),
     ]
     return with_options("typed", shared, collect)
 
@@ -193,13 +179,13 @@ def take_flags(flags: Iterable[Flag], arguments: dict[str, Any]) -> dict[str, tu
     return given
 
 
-def parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
+def parameter(name: str, kind: Any, flag: Any) -> inspect.Parameter:
     """An option of a command that need not be typed."""
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[kind | None, option],
+        annotation=Annotated[kind | None, flag],
     )
 
 

@@ -4,11 +4,12 @@ Results go to stdout. A table on a terminal loses columns where it is too narrow
 stays one line; elsewhere its rows are lines of tab-separated cells below one line of titles.
 """
 
-import csv as csv_format
+import csv
 import io
-import json as json_format
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from grok_cli.results.cells import name_cell
 from grok_cli.runs.files import without_nan, write_output
 
 GAP = 2  # columns of space between two columns
 FOLDED = 24  # columns that a sentence needs at least
 ABSENT = "–"
-FORMULA_STARTS = ("=", "+", "@")  # a spreadsheet computes a cell that begins so
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,12 @@ class Column:
     """One column of a table.
 
     Attributes:
-        key: of the value in a row, and the column's name in JSON and CSV.
-        title: above the column on a terminal or in a pipe; the key if empty.
+        key: of the value in a row.
+        title: above the column; the key if empty.
         number: whether values stand on the right.
         drop: on a narrow terminal the column of the highest number goes first; those of 0 stay.
         text: how a value is shown; see `show`.
         style: of a value on a terminal, in Rich's words; "" for none.
-        is_name: whether values are names that somebody chose: in a CSV, one that a spreadsheet
-            would compute gets an apostrophe.
         folds: whether values are sentences, which on a terminal may take several lines.
     """
 
@@ -48,10 +48,9 @@ class Column:
     drop: int = 0
     text: Callable[[Any], str] | None = None
     style: Callable[[Any], str] | None = None
-    is_name: bool = False
     folds: bool = False
 
-    def shown(self, row: Mapping[str, Any]) -> str:
+    def shown(self, row: Row) -> str:
         """The value in a row as text, on one line."""
         return escape((self.text or show)(row.get(self.key)))
 
@@ -62,59 +61,68 @@ class Column:
 
 def print_table(
     columns: Sequence[Column],
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    json: bool = False,
-    csv: Path | None = None,
+    rows: Sequence[Row],
     title: str = "",
     console: Console | None = None,
 ) -> None:
-    """Print rows as a table, or as JSON: a list of objects with the columns' keys.
+    """Print rows as a table.
 
     Args:
-        csv: a file that gets the values as well.
         title: a line above the table on a terminal.
         console: where the table goes to; stdout by default.
-
-    Raises:
-        GrokError: the CSV file cannot be written.
     """
-    if csv is not None:
-        write_csv(csv, columns, rows)
-    if json:
-        print_json([{column.key: row.get(column.key) for column in columns} for row in rows])
-        return
     console = console or Console(highlight=False)
-    if console.is_terminal:
-        if title:
-            console.print(Text(escape(title), style="bold"))
-        fitting, hidden = _fitting(columns, rows, console.width)
-        console.print(_table(fitting, rows), crop=True)
-        if hidden:
-            names = ", ".join(column.heading for column in hidden)
-            console.print(Text(f"not shown in this width: {names}", style="dim"))
+    if not console.is_terminal:
+        for cells in ([c.heading for c in columns], *([c.shown(r) for c in columns] for r in rows)):
+            console.file.write("\t".join(cells) + "\n")
         return
-    for line in ([c.heading for c in columns], *([c.shown(row) for c in columns] for row in rows)):
-        console.file.write("\t".join(line) + "\n")
+    if title:
+        console.print(Text(escape(title), style="bold"))
+    fitting, hidden = _fitting(columns, rows, console.width)
+    console.print(_table(fitting, rows), crop=True)
+    if hidden:
+        names = ", ".join(column.heading for column in hidden)
+        console.print(Text(f"not shown in this width: {names}", style="dim"))
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; a number that is not finite becomes null."""
-    typer.echo(json_format.dumps(without_nan(value), indent=2, allow_nan=False))
+    typer.echo(json.dumps(without_nan(value), indent=2, allow_nan=False))
 
 
-def write_csv(file: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows to a CSV file with the columns' keys as its first line.
+def write_csv(file: Path | None, records: Sequence[Row], keys: Iterable[str] = ()) -> None:
+    """Write a CSV file with a row a record and a column for every key in any of them.
+
+    Args:
+        file: None: nothing is written.
+        keys: columns that come first, also where no record has them.
 
     Raises:
         GrokError: the file cannot be written.
     """
+    if file is None:
+        return
+    keys = dict.fromkeys([*keys, *(key for record in records for key in record)])
     stream = io.StringIO(newline="")
-    writer = csv_format.writer(stream)
-    writer.writerow([column.key for column in columns])
-    for row in rows:
-        writer.writerow([_csv_cell(column, row.get(column.key)) for column in columns])
+    writer = csv.writer(stream)
+    writer.writerow(keys)
+    writer.writerows([name_cell(record.get(key)) for key in keys] for record in records)
     write_output(file, stream.getvalue())
+
+
+def say(text: str) -> None:
+    """Print a line on stderr."""
+    typer.echo(escape(text), err=True)
+
+
+def can_redraw(console: Console) -> bool:
+    """Whether lines that were printed can be drawn anew: not in a file, nor on a dumb terminal."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def duration(seconds: float) -> str:
+    """A time as h:mm:ss; "?" if it is beyond all sense."""
+    return str(timedelta(seconds=round(seconds))) if seconds < 1e9 else "?"
 
 
 def escape(text: object, *, keep_lines: bool = False) -> str:
@@ -146,18 +154,14 @@ def show(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _csv_cell(column: Column, value: Any) -> Any:
-    if column.is_name and str(value).startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return "" if value is None else value
-
-
 def _fitting(
-    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int
+    columns: Sequence[Column], rows: Sequence[Row], width: int
 ) -> tuple[list[Column], list[Column]]:
     """The columns that the width has room for, and the others."""
     widths = {
-        column.key: FOLDED if column.folds else max(map(cell_len, _texts(column, rows)))
+        column.key: FOLDED
+        if column.folds
+        else max(map(cell_len, [column.heading, *(column.shown(row) for row in rows)]))
         for column in columns
     }
     fitting, hidden = list(columns), []
@@ -170,11 +174,7 @@ def _fitting(
     return fitting, hidden
 
 
-def _texts(column: Column, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [column.heading, *(column.shown(row) for row in rows)]
-
-
-def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
     for column in columns:
         table.add_column(

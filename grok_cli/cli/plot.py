@@ -1,96 +1,58 @@
 """`grok plot`: figures from runs or exported CSV files."""
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from grok_cli.cli import completion
 from grok_cli.cli.options import listed
-from grok_cli.cli.selection import (
-    Everything,
-    GroupBy,
-    Where,
-    end,
-    refuse_empty,
-    say_problems,
-)
+from grok_cli.cli.parameters import Everything, GroupBy, Where, argument, option
+from grok_cli.cli.selection import check_found, end
 from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from grok_cli.results import Results
 
-
-class Style(str, Enum):
-    """Where the figure goes to."""
-
-    paper = "paper"
-    screen = "screen"
-    dark = "dark"
-
-
-class Axis(str, Enum):
-    """How an axis counts."""
-
-    log = "log"
-    linear = "linear"
-
-
+Style = Literal["paper", "screen", "dark"]
+Axis = Literal["log", "linear"]
+IS_LOG = {None: None, "log": True, "linear": False}
 WHAT = """loss, accuracy, times, generalisation, compression, entropy, rank, alpha, ntk,
 update-norm, weight-norm, fourier, spec, progress, ... or any metric, e.g. test/loss."""
 
 
 def plot(
-    what: Annotated[
-        str,
-        typer.Argument(metavar="WHAT", help=WHAT, autocompletion=completion.figures),
-    ],
+    what: Annotated[str, argument("WHAT", WHAT, autocompletion=completion.figures)],
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[DIR|FILE.csv]...",
-            help=escape("Runs, or files of `grok export-csv`. [default: runs]"),
+        argument(
+            "[DIR|FILE.csv]...",
+            "Runs, or files of `grok export-csv`. [default: runs]",
             show_default=False,
             autocompletion=completion.run_directories_and_csv,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help=escape("PNG, SVG or PDF, by its ending. [default: WHAT.png]"),
+        option(
+            "PNG, SVG or PDF, by its ending. [default: WHAT.png]", "--out", "-o", metavar="FILE"
         ),
     ] = None,
     style: Annotated[
         Style | None,
-        typer.Option(
-            help=escape("A column of a paper, or a light or dark screen. [default: screen]"),
-            show_default=False,
-        ),
+        option("A column of a paper, or a light or dark screen. [default: screen]"),
     ] = None,
-    terminal: Annotated[
-        bool, typer.Option("--terminal", "-t", help="Draw in the terminal; no file.")
-    ] = False,
-    x: Annotated[
-        Axis | None, typer.Option("--x", help="Axis of steps.  [default: as suits the figure]")
-    ] = None,
-    y: Annotated[
-        Axis | None, typer.Option("--y", help="Axis of values.  [default: as suits the figure]")
-    ] = None,
+    terminal: Annotated[bool, option("Draw in the terminal; no file.", "--terminal", "-t")] = False,
+    x: Annotated[Axis | None, option("Axis of steps. [default: as suits the figure]")] = None,
+    y: Annotated[Axis | None, option("Axis of values. [default: as suits the figure]")] = None,
     each_seed: Annotated[
-        bool, typer.Option("--each-seed", help="A thin line a seed instead of the band.")
+        bool, option("A thin line a seed instead of the band.", "--each-seed")
     ] = False,
     title: Annotated[
         str | None,
-        typer.Option(
-            help=escape("Above the figure; may be empty. [default: what it shows, of which runs]")
-        ),
+        option("Above the figure; may be empty. [default: what it shows, of which runs]"),
     ] = None,
     where: Where = None,
     group_by: GroupBy = None,
@@ -108,7 +70,7 @@ def plot(
     from grok_cli.figures.catalogue import CATALOGUE, SPELLINGS, Options, make_chart
 
     what, paths = SPELLINGS.get(what, what), paths or [Path("runs")]
-    file, look = out or Path(f"{what.replace('/', '_')}.png"), (style or Style.screen).value
+    file, look = out or Path(f"{what.replace('/', '_')}.png"), style or "screen"
     typed = {
         "--out": out,
         "--style": style,
@@ -129,7 +91,7 @@ def plot(
     everything = everything or (what in CATALOGUE and CATALOGUE[what].unfinished)
     results = _read(paths, where or [], listed(group_by), everything)
     source = ", ".join(map(str, paths))
-    chart = make_chart(what, results, Options(_is_log(x), _is_log(y), each_seed, title, source))
+    chart = make_chart(what, results, Options(IS_LOG[x], IS_LOG[y], each_seed, title, source))
     if terminal:
         from grok_cli.figures.text import render
 
@@ -164,8 +126,7 @@ def _read(paths: list[Path], where: list[str], group_by: list[str], everything: 
     results = Results.from_disk(
         paths, keys or None, include="all" if everything else "finished", where=where
     )
-    say_problems(results.problems)
-    refuse_empty(results, where)
+    check_found(results, where)
     if not results.measured.groups:
         raise UsageError(f"{', '.join(map(str, paths))}: nothing was measured in the runs there")
     return results.measured
@@ -174,10 +135,6 @@ def _read(paths: list[Path], where: list[str], group_by: list[str], everything: 
 def _refuse_ignored(without: Mapping[str, Sequence[str]], typed: Mapping[str, object]) -> None:
     """Raise UsageError if an option was typed that has no effect: `without` says with what."""
     for case, options in without.items():
-        for option in options:
-            if typed[option]:
-                raise UsageError(f"{option} has no effect with {case}; leave it out")
-
-
-def _is_log(axis: Axis | None) -> bool | None:
-    return None if axis is None else axis is Axis.log
+        for flag in options:
+            if typed[flag]:
+                raise UsageError(f"{flag} has no effect with {case}; leave it out")

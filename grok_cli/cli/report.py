@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from grok_cli.cli import completion
-from grok_cli.cli.selection import Where, check_directory, end, refuse_empty, say_problems
+from grok_cli.cli.parameters import Where, argument, option
+from grok_cli.cli.selection import check_directory, check_found, end
 from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,35 +17,31 @@ if TYPE_CHECKING:
 def report(
     directory: Annotated[
         Path,
-        typer.Argument(
-            metavar="DIR", help="Where the runs are.", autocompletion=completion.run_directories
-        ),
+        argument("DIR", "Where the runs are.", autocompletion=completion.run_directories),
     ],
     study: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "The sweep that they are of. [default: the study of the directory's name]",
             "--sweep",
             metavar="FILE.yaml|NAME",
-            help=escape("The sweep that they are of. [default: the study of the directory's name]"),
             autocompletion=completion.studies,
         ),
     ] = None,
     where: Where = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", metavar="FILE", help=escape("[default: DIR/report.html or report.md]")
-        ),
+        option("[default: DIR/report.html or report.md]", *("--out", "-o"), metavar="FILE"),
     ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Markdown for a README, with figures beside it.")
+        bool, option("Markdown for a README, with figures beside it.", "--markdown")
     ] = False,
     compact: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "Write a folder to keep without the runs: README.md, figures, thinned curves and a row "
+            "a run as CSV; below a megabyte.",
             metavar="FOLDER",
-            help="Write a folder to keep without the runs: README.md, figures, thinned curves and "
-            "a row a run as CSV; below a megabyte.",
         ),
     ] = None,
 ) -> None:
@@ -62,8 +58,7 @@ def report(
     from grok_cli.report.report import make_report
 
     content = make_report(directory, spec, name, where=where or ())
-    say_problems(content.problems)
-    refuse_empty(content.results, where)
+    check_found(content.results, where)
     file = compact or out or directory / ("report.md" if markdown else "report.html")
     write = write_compact if compact else write_markdown if markdown else write_html
     write(content, file)

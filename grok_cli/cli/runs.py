@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape as plain
 
-from grok_cli.cli.completion import run_directories
 from grok_cli.cli.output import Column, print_json, print_table, write_csv
-from grok_cli.cli.selection import Where, check_directory, end, say_problems
+from grok_cli.cli.parameters import Csv, Directories, Json, Where, option
+from grok_cli.cli.selection import directories_of_runs, end, say_problems
 from grok_cli.results import Results, Run
-from grok_cli.results.group import last_part, shown, varying_keys
+from grok_cli.results.group import last_part, order, shown, varying_keys
 from grok_cli.results.where import full_key
 
 STATUS_STYLE = {"finished": "green", "running": "cyan", "diverged": "red", "interrupted": "yellow"}
@@ -34,28 +32,18 @@ DIGEST = re.compile(r"-[0-9a-f]{10}$")
 
 
 def runs(
-    directory: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[DIR]...",
-            help=plain("Where the runs are. [default: runs]"),
-            show_default=False,
-            autocompletion=run_directories,
-        ),
-    ] = None,
+    directory: Directories = None,
     where: Where = None,
     sort: Annotated[
         str | None,
-        typer.Option(
-            metavar="KEY",
-            help="By a column or a setting, e.g. generalised_at, test/loss, seed; -KEY: from the "
+        option(
+            "By a column or a setting, e.g. generalised_at, test/loss, seed; -KEY: from the "
             "highest down.",
+            metavar="KEY",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Also write a CSV file.")
-    ] = None,
+    as_json: Json = False,
+    csv: Csv = None,
 ) -> None:
     """List runs with status, phases and last metrics.
 
@@ -63,9 +51,7 @@ def runs(
     separated by tabs; on a narrow terminal columns are left out. A run that cannot be read is
     named on stderr, and the exit code is then 1.
     """
-    directories = directory or [Path("runs")]
-    for place in directories:
-        check_directory(place, "`grok train --runs-dir` makes one")
+    directories = directories_of_runs(directory)
     results = Results.from_disk(directories, include="all", where=where or [], metrics=False)
     say_problems(results.problems)
     found = sorted(results.runs, key=lambda run: run.name)
@@ -74,9 +60,13 @@ def runs(
     varying = varying_keys([run.settings for run in found]) if found else []
     if sort is not None:
         found = _sorted(found, sort)
-    columns, rows = _columns(varying), [_row(run) for run in found]
-    if csv is not None:
-        write_csv(csv, columns, rows)
+    settings = [
+        Column(key, last_part(key), drop=DROP_SETTING + place, text=shown)
+        for place, key in enumerate(varying)
+    ]
+    columns, rows = [Column("run"), *settings, *STATUS], [_row(run) for run in found]
+    keys = [column.key for column in columns]
+    write_csv(csv, [{key: row.get(key) for key in keys} for row in rows], keys)
     if as_json:
         print_json([_record(run, varying) for run in found])
     else:
@@ -98,14 +88,6 @@ def _record(run: Run, varying: Sequence[str]) -> dict[str, Any]:
     return {"path": str(run.path), "settings": settings, **run.summary}
 
 
-def _columns(varying: Sequence[str]) -> list[Column]:
-    settings = [
-        Column(key, last_part(key), drop=DROP_SETTING + place, text=shown, is_name=True)
-        for place, key in enumerate(varying)
-    ]
-    return [Column("run", is_name=True), *settings, *STATUS]
-
-
 def _without_digests(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with short names of runs, if these still tell the runs apart."""
     short = [DIGEST.sub("", row["run"]) for row in rows]
@@ -116,16 +98,11 @@ def _without_digests(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _sorted(runs: Sequence[Run], sort: str) -> list[Run]:
     """Runs by one of their values: numbers by size, then texts; those without it come last."""
-    key = sort.removeprefix("-")
     rows = {run.name: _row(run) for run in runs}
     titles = {column.title: column.key for column in STATUS if column.title}
     known = dict.fromkeys(name for row in rows.values() for name in row)
-    key = titles.get(key) or full_key(key, list(known), "--sort")
+    typed = sort.removeprefix("-")
+    key = titles.get(typed) or full_key(typed, list(known), "--sort")
     present = [run for run in runs if rows[run.name].get(key) is not None]
-    present.sort(key=lambda run: _place(rows[run.name][key]), reverse=sort.startswith("-"))
+    present.sort(key=lambda run: order(rows[run.name], [key]), reverse=sort.startswith("-"))
     return present + [run for run in runs if rows[run.name].get(key) is None]
-
-
-def _place(value: Any) -> tuple[bool, float, str]:
-    number = isinstance(value, (int, float))
-    return not number, value if number else 0, "" if number else shown(value)

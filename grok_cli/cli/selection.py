@@ -1,41 +1,16 @@
-"""Options that choose runs, and what commands on many runs have in common."""
+"""What commands on many runs have in common: what they refuse, and what they say was left out."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
-from rich.markup import escape as plain
 
-from grok_cli.cli import completion
-from grok_cli.cli.output import escape
+from grok_cli.cli.output import say
 from grok_cli.errors import GrokError, UsageError
 
 if TYPE_CHECKING:
     from grok_cli.results import Results
-
-Where = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--where",
-        metavar="KEY=VALUE",
-        help="Only runs with this setting or status, e.g. ln_type=pre,off or status=finished "
-        "(repeatable).",
-        autocompletion=completion.assignments,
-    ),
-]
-GroupBy = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--group-by",
-        metavar="KEY",
-        help=plain("Settings that name a group. [default: all that vary, but not seeds]"),
-        autocompletion=completion.settings_keys,
-    ),
-]
-Everything = Annotated[
-    bool, typer.Option("--all", help="Also runs that diverged or are not finished.")
-]
 
 
 def check_directory(directory: Path, hint: str = "expected runs of `grok train`") -> None:
@@ -45,10 +20,18 @@ def check_directory(directory: Path, hint: str = "expected runs of `grok train`"
         raise UsageError(f"{directory}: {found}; {hint}")
 
 
+def directories_of_runs(typed: Sequence[Path] | None) -> list[Path]:
+    """The directories that were typed, or else `runs`; UsageError if one is not there."""
+    directories = list(typed or [Path("runs")])
+    for directory in directories:
+        check_directory(directory, "`grok train --runs-dir` makes one")
+    return directories
+
+
 def say_problems(problems: Sequence[str]) -> None:
     """Name on stderr what could not be read."""
     for problem in problems:
-        typer.echo(f"skipped: {escape(problem)}", err=True)
+        say(f"skipped: {problem}")
 
 
 def say_left_out(results: "Results", included: bool = False) -> None:
@@ -56,16 +39,17 @@ def say_left_out(results: "Results", included: bool = False) -> None:
     found = [run for run in results.runs if run.status != "finished"]
     for action, runs in (("left out", results.left_out), ("included", found if included else ())):
         for run in runs:
-            typer.echo(f"{action}: {escape(run.name)} ({escape(run.status)})", err=True)
+            say(f"{action}: {run.name} ({run.status})")
 
 
-def refuse_empty(results: "Results", where: Sequence[str] | None) -> None:
-    """Raise an error that says why there are no runs, if there are none.
+def check_found(results: "Results", where: Sequence[str] | None) -> None:
+    """Name on stderr what could not be read, and raise an error if that leaves no run.
 
     Raises:
         GrokError: none could be read.
         UsageError: none is finished, or what they should be fits none.
     """
+    say_problems(results.problems)
     if results.groups:
         return
     if results.left_out:

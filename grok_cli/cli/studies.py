@@ -1,14 +1,14 @@
 """`grok studies`: the experiments that come with the program, and how far each is here."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from grok_cli.cli import completion
-from grok_cli.cli.help import examples
-from grok_cli.cli.output import Column, escape, print_json, print_table
+from grok_cli.cli.output import ABSENT, Column, duration, print_json, print_table, say
+from grok_cli.cli.parameters import Json, argument, option
+from grok_cli.cli.selection import end
 from grok_cli.sweeps.studies import copy_study, find_study, overview
 
 app = typer.Typer(
@@ -16,14 +16,30 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 
-RunsDir = Annotated[Path, typer.Option(help="Where runs are; those of a study in DIR/NAME.")]
+
+def _time(seconds: float | None) -> str:
+    return "unknown" if seconds is None else duration(seconds) if seconds else ABSENT
+
+
+COLUMNS = (
+    Column("name", "study"),
+    Column("share", "done", number=True),
+    Column("seconds", "time left", number=True, text=_time),
+    Column("question", folds=True),
+)
+Name = Annotated[
+    str,
+    argument("NAME", "A study; `grok studies` lists them.", autocompletion=completion.study_names),
+]
 
 
 @app.callback()
 def studies(
     context: typer.Context,
-    runs_dir: RunsDir = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runs_dir: Annotated[Path, option("Where runs are; those of a study in DIR/NAME.")] = Path(
+        "runs"
+    ),
+    as_json: Json = False,
 ) -> None:
     """List the experiments that come with the program; `grok sweep NAME` runs one.
 
@@ -42,44 +58,18 @@ def studies(
             "counted once"
         )
     for problem in found.problems:
-        typer.echo(escape(problem), err=True)
-    if found.problems:
-        raise typer.Exit(1)
+        say(problem)
+    end(found.problems)
 
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        help="A study; `grok studies` lists them.", autocompletion=completion.study_names
-    ),
-]
-
-
-@app.command(epilog=examples("studies show"))
+@app.command()
 def show(name: Name) -> None:
     """Print a study's file."""
     typer.echo(find_study(name).read_text(), nl=False)
 
 
-@app.command(epilog=examples("studies copy"))
-def copy(
-    name: Name,
-    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The new file.")],
-) -> None:
+@app.command()
+def copy(name: Name, file: Annotated[Path, argument("FILE.yaml", "The new file.")]) -> None:
     """Copy a study's file, to start one's own: `grok sweep FILE.yaml` runs it."""
     copy_study(name, file)
     typer.echo(file)
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown"
-    return str(timedelta(seconds=round(seconds))) if seconds else "–"
-
-
-COLUMNS = (
-    Column("name", "study"),
-    Column("share", "done", number=True),
-    Column("seconds", "time left", number=True, text=_time),
-    Column("question", folds=True),
-)

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from grok_cli.cli.executor_options import TypedExecutor, with_executor_options
 from grok_cli.cli.options import Typed, with_config_options
+from grok_cli.cli.output import can_redraw, say
+from grok_cli.cli.parameters import argument, option
 from grok_cli.cli.signals import stop_on_signals
 from grok_cli.cli.sweep_report import print_detached, print_plan, print_status, report
 from grok_cli.cli.sweep_view import SweepLog, SweepTable
@@ -25,6 +26,7 @@ from grok_cli.sweeps.seeds import parse_seeds
 from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
 from grok_cli.sweeps.sweep import Sweep
 
+SLURM = "With --executor slurm"  # a heading of the help
 FOLLOWING = (
     "following the jobs: Ctrl-C has them save and leave the queue; --detach, or closing the "
     "terminal, leaves them to Slurm"
@@ -36,9 +38,9 @@ FOLLOWING = (
 def sweep(
     file: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[FILE.yaml|NAME]",
-            help=escape("A sweep file (or W&B's). [default: six placements of the norms]"),
+        argument(
+            "[FILE.yaml|NAME]",
+            "A sweep file (or W&B's). [default: six placements of the norms]",
         ),
     ] = None,
     *,
@@ -46,64 +48,53 @@ def sweep(
     executor: TypedExecutor,
     seeds: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "How many seeds, or which: 456,789 (a single one: 456,). [default: 5]",
             metavar="N|S,S,...",
-            help=escape("How many seeds, or which: 456,789 (a single one: 456,). [default: 5]"),
         ),
     ] = None,
     grid: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KEY=V,V,...", help="Values of a setting (repeatable: all combinations)."
-        ),
+        option("Values of a setting (repeatable: all combinations).", metavar="KEY=V,V,..."),
     ] = None,
     runs_dir: Annotated[
         Path | None,
-        typer.Option(
-            help=escape("Directory of the runs. [default: runs; of a sweep file: runs/NAME]")
-        ),
+        option("Directory of the runs. [default: runs; of a sweep file: runs/NAME]"),
     ] = None,
     reuse: Annotated[
         list[Path] | None,
-        typer.Option(
+        option(
+            "Take over runs trained below this directory (repeatable); those in the directories "
+            "beside --runs-dir are taken over anyway.",
             metavar="DIR",
-            help="Take over runs trained below this directory (repeatable); those in the "
-            "directories beside --runs-dir are taken over anyway.",
         ),
     ] = None,
     no_reuse: Annotated[
-        bool, typer.Option("--no-reuse", help="Train every run here, even if it is elsewhere.")
+        bool, option("Train every run here, even if it is elsewhere.", "--no-reuse")
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask, however much there is to do.")
-    ] = False,
-    retries: Annotated[int, typer.Option(min=0, help="New attempts after a crash.")] = 1,
+    yes: Annotated[bool, option("Do not ask, however much there is to do.", "--yes", "-y")] = False,
+    retries: Annotated[int, option("New attempts after a crash.", min=0)] = 1,
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")
+        bool, option("Stop everything at the first failure.", "--fail-fast")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the runs and the estimated time only.")
+        bool, option("Print the runs and the estimated time only.", "--dry-run")
     ] = False,
     status: Annotated[
-        bool, typer.Option("--status", help="Print where each run stands, and do nothing.")
+        bool, option("Print where each run stands, and do nothing.", "--status")
     ] = False,
     detach: Annotated[
-        bool,
-        typer.Option(
-            "--detach", help="Queue the jobs and return.", rich_help_panel="With --executor slurm"
-        ),
+        bool, option("Queue the jobs and return.", "--detach", rich_help_panel=SLURM)
     ] = False,
     cancel: Annotated[
         bool,
-        typer.Option(
+        option(
+            "Have queued and running jobs save and leave the queue.",
             "--cancel",
-            help="Have queued and running jobs save and leave the queue.",
-            rich_help_panel="With --executor slurm",
+            rich_help_panel=SLURM,
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON on stdout.")
-    ] = False,
+    as_json: Annotated[bool, option("Print the summary as JSON on stdout.", "--json")] = False,
 ) -> None:
     """Run many settings on many seeds.
 
@@ -158,7 +149,7 @@ def _detach(sweep: Sweep, as_json: bool) -> None:
 
 def _cancel(sweep: Sweep, as_json: bool) -> None:
     count = sweeps.take_out_of_queue(sweep)
-    typer.echo(f"{count} runs taken out of the queue; go on with: {typed_command()}", err=True)
+    say(f"{count} runs taken out of the queue; go on with: {typed_command()}")
     typer.echo(sweep.directory)
 
 
@@ -187,23 +178,22 @@ def _run(sweep: Sweep, as_json: bool, retries: int, fail_fast: bool) -> None:
         should_stop=interrupted,
     )
     lacking = [] if interrupted() else sweeps.missing_measures(entries)
-    problems = sweeps.measure_missing(lacking, lambda line: typer.echo(line, err=True), interrupted)
+    problems = sweeps.measure_missing(lacking, say, interrupted)
     report(entries, sweep.directory, as_json)
     for problem in problems:
-        typer.echo(f"not measured: {problem}", err=True)
+        say(f"not measured: {problem}")
     if interrupted():
-        typer.echo(f"interrupted; go on with the same command: {typed_command()}", err=True)
+        say(f"interrupted; go on with the same command: {typed_command()}")
         raise typer.Exit(INTERRUPTED)
     if any(entry.state not in DONE for entry in entries):
-        typer.echo("not all runs finished; the same command goes on with them", err=True)
+        say("not all runs finished; the same command goes on with them")
     if problems or any(entry.state != "finished" for entry in entries):
         raise typer.Exit(1)
 
 
 def watcher(console: Console) -> SweepTable | SweepLog:
     """A live table, or lines where the terminal cannot redraw, or is none."""
-    live = console.is_terminal and not console.is_dumb_terminal
-    return SweepTable(console) if live else SweepLog(console)
+    return SweepTable(console) if can_redraw(console) else SweepLog(console)
 
 
 def _ask(sweep: Sweep, seeds: str | None) -> None:
@@ -223,7 +213,7 @@ def _ask(sweep: Sweep, seeds: str | None) -> None:
         )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"{why}.{hint} Is that meant? Then add --yes; --dry-run shows the runs")
-    typer.echo(f"{why}.{hint}", err=True)
+    say(f"{why}.{hint}")
     if not typer.confirm("Start?", err=True):
         raise UsageError("nothing was started")
 

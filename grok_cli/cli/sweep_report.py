@@ -1,18 +1,18 @@
 """What `grok sweep` prints: the plan of a dry run, where runs stand, and what came out of them."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from grok_cli.cli.output import Column, escape, print_json, print_table
+from grok_cli.cli.output import Column, duration, escape, print_json, print_table, say
 from grok_cli.executors.worker import last_lines
 from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.estimate import Forecast
+from grok_cli.sweeps.plan import PlannedRun
 from grok_cli.sweeps.states import Entry
 from grok_cli.sweeps.sweep import Sweep
 
@@ -31,36 +31,30 @@ TERMS = (
 def print_plan(sweep: Sweep, ahead: Forecast, as_json: bool) -> None:
     """Every run and its state; what is taken from where, what is still to do, and how long that
     will take."""
-    summaries = sweep.summaries()
-    taken = [short(run.taken_from.path) if run.taken_from else None for run in sweep.runs]
+    summaries, taken = sweep.summaries(), list(map(place, sweep.runs))
+    table = list(zip(sweep.runs, summaries, taken, strict=True))
     if as_json:
         rows = [
-            {"path": str(planned.run.path), "status": summary["status"], "taken_from": place}
-            for planned, summary, place in zip(sweep.runs, summaries, taken, strict=True)
+            {"path": str(planned.run.path), "status": summary["status"], "taken_from": path}
+            for planned, summary, path in table
         ]
-        print_json(
-            {
-                "runs": rows,
-                "steps_left": ahead.steps,
-                "workers": ahead.workers,
-                "seconds": ahead.seconds,
-            }
-        )
+        left = {"steps_left": ahead.steps, "workers": ahead.workers, "seconds": ahead.seconds}
+        print_json({"runs": rows, **left})
         return
-    for planned, summary, place in zip(sweep.runs, summaries, taken, strict=True):
+    for planned, summary, path in table:
         status = summary["status"]
         note = f"  (from step {summary.get('step', 0)})" if status == "interrupted" else ""
         note = "  (skipped)" if status in DONE else note
-        note += f"  <- {place}" if place else ""
+        note += f"  <- {path}" if path else ""
         typer.echo(escape(f"{status:<12} {planned.run.path}{note}"))
-    for place, count in Counter(str(Path(path).parent) for path in taken if path).items():
-        typer.echo(escape(f"{count} taken from {place}"))
+    for folder, count in _folders(taken).items():
+        typer.echo(escape(f"{count} taken from {folder}"))
     done = sum(summary["status"] in DONE for summary in summaries)
     at_a_time = f", {ahead.workers} at a time" if ahead.workers else ""
     typer.echo(f"{len(sweep.runs)} runs, {done} done, {ahead.steps} steps to go{at_a_time}")
     if ahead.seconds:
         one = "" if ahead.workers else ", one run after the other"
-        typer.echo(f"about {timedelta(seconds=round(ahead.seconds))} on this machine{one}")
+        typer.echo(f"about {duration(ahead.seconds)} on this machine{one}")
 
 
 def print_status(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
@@ -80,17 +74,16 @@ def print_status(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 def print_detached(sweep: Sweep, queued: int, waiting: int, command: Callable[..., str]) -> None:
     """How many runs the cluster has, and the commands that look after them."""
-    typer.echo(f"{queued} of {len(sweep.runs)} runs are queued or running", err=True)
+    say(f"{queued} of {len(sweep.runs)} runs are queued or running")
     if waiting:
-        typer.echo(
+        say(
             f"{waiting} more are not: Slurm takes no more jobs of yours now. The same command "
             "queues them later; without --detach it waits for room; with a larger --runs-per-job "
-            "they need fewer jobs",
-            err=True,
+            "they need fewer jobs"
         )
-    typer.echo(f"look:   {command('--status')}", err=True)
-    typer.echo(f"cancel: {command('--cancel')}", err=True)
-    typer.echo(f"follow: {command()}", err=True)
+    say(f"look:   {command('--status')}")
+    say(f"cancel: {command('--cancel')}")
+    say(f"follow: {command()}")
     typer.echo(sweep.directory)
 
 
@@ -106,17 +99,18 @@ def report(entries: Sequence[Entry], directory: Path, as_json: bool) -> None:
         for run, entry in zip(planned, entries, strict=True)
     )
     groups = group_phases(results)
+    taken = [place(entry.planned) for entry in entries]
     if as_json:
         runs = [
             {
                 "path": str(entry.planned.run.path),
-                "taken_from": place(entry),
+                "taken_from": path,
                 "state": entry.state,
                 "reason": entry.reason,
                 "log": str(entry.planned.run.log_file),
                 "summary": entry.summary,
             }
-            for entry in entries
+            for entry, path in zip(entries, taken, strict=True)
         ]
         print_json(
             {
@@ -129,14 +123,13 @@ def report(entries: Sequence[Entry], directory: Path, as_json: bool) -> None:
     print_table(COLUMNS, [_row(group) for group in groups])
     typer.echo(TERMS)
     _print_failures([entry for entry in entries if entry.state in ("failed", "diverged")])
-    taken = Counter(str(Path(path).parent) for entry in entries if (path := place(entry)))
-    for folder, count in taken.items():
-        typer.echo(escape(f"{count} of {len(entries)} runs are those of {folder}"), err=True)
+    for folder, count in _folders(taken).items():
+        say(f"{count} of {len(entries)} runs are those of {folder}")
     typer.echo(directory)
 
 
 COLUMNS = (
-    Column("group", is_name=True),
+    Column("group"),
     Column("runs", number=True),
     Column("finished", number=True),
     Column("memorised", number=True),
@@ -147,15 +140,18 @@ COLUMNS = (
 )
 
 
-def place(entry: Entry) -> str | None:
-    """The directory that a run is taken from; None if it is the sweep's own."""
-    return short(entry.planned.taken_from.path) if entry.planned.taken_from else None
-
-
-def short(path: Path) -> str:
-    """A path as one would type it here."""
-    here = Path.cwd()
+def place(planned: PlannedRun) -> str | None:
+    """The directory that a run is taken from, as one would type it here; None if it is the
+    sweep's own."""
+    if planned.taken_from is None:
+        return None
+    path, here = planned.taken_from.path, Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _folders(taken: Iterable[str | None]) -> Counter[str]:
+    """The directories that runs are taken from, with their numbers."""
+    return Counter(str(Path(path).parent) for path in taken if path)
 
 
 def _row(group: "GroupPhases") -> dict[str, Any]:
@@ -183,10 +179,10 @@ def _print_failures(failed: Sequence[Entry]) -> None:
     for entries in by_reason.values():
         for entry in entries[:MOST_FAILURES]:
             log = entry.planned.run.log_file
-            typer.echo(escape(f"{entry.state}: {entry.planned.run.path}: {entry.reason}"), err=True)
+            say(f"{entry.state}: {entry.planned.run.path}: {entry.reason}")
             for line in last_lines(log, LOG_LINES):
-                typer.echo(escape(f"    {line}"), err=True)
+                say(f"    {line}")
             if log.exists():
-                typer.echo(escape(f"    log: {log}"), err=True)
+                say(f"    log: {log}")
         if len(entries) > MOST_FAILURES:
-            typer.echo(f"and {len(entries) - MOST_FAILURES} more for the same reason", err=True)
+            say(f"and {len(entries) - MOST_FAILURES} more for the same reason")

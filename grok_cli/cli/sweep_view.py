@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from grok_cli.cli.output import duration
 from grok_cli.results.group import SEEDS, shown, varying_keys
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.drive import SweepWatcher
@@ -68,7 +68,7 @@ class SweepView(SweepWatcher):
         steps = sum(
             steps_left(entry.planned, entry.summary) for entry in self.entries if not entry.ended()
         )
-        return _duration(steps / speed) if speed else "?"
+        return duration(steps / speed) if speed else "?"
 
 
 class SweepLog(SweepView):
@@ -171,14 +171,10 @@ class SweepTable(SweepView):
             left = steps_left(entry.planned, summary)
             row.insert(2, ProgressBar(total=steps, completed=step))
             row.append(f"{speed:.1f}" if speed else "")
-            row.append(_duration(left / speed) if speed else "")
+            row.append(duration(left / speed) if speed else "")
         return row
 
 
 def _speed(entry: Entry) -> float:
     """Steps per second of a running run; 0 while it is not known."""
     return float(entry.summary.get("steps_per_second", 0.0))
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds))) if seconds < 1e7 else "?"

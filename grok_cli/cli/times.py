@@ -1,76 +1,50 @@
 """`grok times`: when the runs of each group memorise or generalise, and how groups differ."""
 
 from collections.abc import Iterable, Sequence
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape as plain
 
-from grok_cli.cli.completion import run_directories
 from grok_cli.cli.options import listed
-from grok_cli.cli.output import Column, escape, print_json, print_table, write_csv
-from grok_cli.cli.selection import (
-    GroupBy,
-    Where,
-    check_directory,
-    end,
-    refuse_empty,
-    say_problems,
-)
+from grok_cli.cli.output import Column, print_json, print_table, say, write_csv
+from grok_cli.cli.parameters import Csv, Directories, GroupBy, Json, Where, option
+from grok_cli.cli.selection import check_found, directories_of_runs, end
 from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grok_cli.results import Group, Results
+    from grok_cli.results import Group
     from grok_cli.results.times import Pair, Times
 
 SHOWN = 20  # pairs of groups that are printed
-
-
-class Event(str, Enum):
-    """What happens to a run."""
-
-    memorised = "memorised"
-    generalised = "generalised"
-    sustained = "sustained"
+NEEDED = (
+    Column("threshold", number=True),
+    Column("ratio", number=True),
+    Column("spread", "spread of log steps", number=True),
+    Column("seeds", "seeds a group", number=True),
+)
 
 
 def times(
-    directory: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[DIR]...",
-            help=plain("Where the runs are. [default: runs]"),
-            show_default=False,
-            autocompletion=run_directories,
-        ),
-    ] = None,
+    directory: Directories = None,
     event: Annotated[
-        Event, typer.Option(help="Train accuracy reached, test accuracy, or it stayed.")
-    ] = Event.generalised,
+        Literal["memorised", "generalised", "sustained"],
+        option("Train accuracy reached, test accuracy, or it stayed."),
+    ] = "generalised",
     threshold: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="SHARE",
-            help=plain("Accuracies, side by side. [default: 0.95,0.99,0.995]"),
-            show_default=False,
-        ),
+        option("Accuracies, side by side. [default: 0.95,0.99,0.995]", metavar="SHARE"),
     ] = None,
     power: Annotated[
         float | None,
-        typer.Option(
+        option(
+            "Also how many seeds it takes to see this ratio of medians at 80 % power.",
             metavar="RATIO",
-            help="Also how many seeds it takes to see this ratio of medians at 80 % power.",
         ),
     ] = None,
     where: Where = None,
     group_by: GroupBy = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="Also write a CSV file, a row a group."),
-    ] = None,
+    as_json: Json = False,
+    csv: Csv = None,
 ) -> None:
     """When runs memorise and generalise, with those that did not counted as what they are.
 
@@ -87,37 +61,33 @@ def times(
     thresholds = _thresholds(listed(threshold))
     if power is not None and (power <= 0 or power == 1):
         raise UsageError(f"--power {power:g}: expected a positive ratio other than 1, e.g. 1.5")
-    directories = directory or [Path("runs")]
-    for place in directories:
-        check_directory(place, "`grok train --runs-dir` makes one")
+    directories = directories_of_runs(directory)
     results = Results.from_disk(directories, listed(group_by), include="all", where=where or [])
-    say_problems(results.problems)
-    refuse_empty(results, where)
-    found = [times_to(results, event.value, share) for share in thresholds]
-    _say_unmeasured(results, found[0])
+    check_found(results, where)
+    found = [times_to(results, event, share) for share in thresholds]
+    known = {end.run.name for group in found[0].groups for end in group.ends}
+    for run in results.runs:
+        if run.name not in known:
+            say(f"left out: {run.name} ({run.status}, no metrics)")
     pairs = [one.pairs() for one in found]
     needed = [] if power is None else [_needed(one, power) for one in found]
-    if csv is not None:
-        rows = [row for one in found for row in group_rows(one)]
-        write_csv(csv, [Column(key, is_name=key == "group") for key in rows[0]], rows)
+    groups = [row for one in found for row in group_rows(one)]
+    about = EVENTS[event].about
+    write_csv(csv, groups)
     if as_json:
+        beside = [row for one, its in zip(found, pairs, strict=True) for row in pair_rows(one, its)]
         print_json(
-            {
-                "event": event.value,
-                "about": EVENTS[event.value].about,
-                "groups": [row for one in found for row in group_rows(one)],
-                "pairs": [
-                    row
-                    for one, its in zip(found, pairs, strict=True)
-                    for row in pair_rows(one, its)
-                ],
-                "power": needed,
-            }
+            {"event": event, "about": about, "groups": groups, "pairs": beside, "power": needed}
         )
     else:
-        _print_groups(found, EVENTS[event.value].about)
-        _print_pairs(found, pairs)
-        _print_needed(needed)
+        names = _names([group.group for group in found[-1].groups])
+        _print_groups(found, names, about)
+        if pairs[-1]:
+            _print_pairs(found, pairs, names)
+        if needed:
+            typer.echo()
+            print_table(NEEDED, needed)
+            say("seeds: two-sided t-test on log steps at 0.05, 80 % power, not paired")
     end(results.problems)
 
 
@@ -134,14 +104,6 @@ def _thresholds(texts: Sequence[str]) -> list[float]:
     return found
 
 
-def _say_unmeasured(results: "Results", times: "Times") -> None:
-    """Name on stderr the runs of which nothing is known."""
-    known = {end.run.name for group in times.groups for end in group.ends}
-    for run in results.runs:
-        if run.name not in known:
-            typer.echo(f"left out: {escape(run.name)} ({escape(run.status)}, no metrics)", err=True)
-
-
 def _names(groups: Sequence["Group"]) -> list[str]:
     from grok_cli.figures.names import distinguishing, name_of
 
@@ -149,65 +111,63 @@ def _names(groups: Sequence["Group"]) -> list[str]:
     return [name_of(group, keys) for group in groups]
 
 
-def _print_groups(found: Sequence["Times"], about: str) -> None:
+def _print_groups(found: Sequence["Times"], names: Sequence[str], about: str) -> None:
     """A row a group: at each threshold the median, and to how many of the runs the event came."""
     strictest = found[-1]
-    rows: list[dict[str, Any]] = []
-    for place, name in enumerate(_names([group.group for group in strictest.groups])):
+    rows = []
+    for place, (name, group) in enumerate(zip(names, strictest.groups, strict=True)):
         medians = [times.groups[place].median for times in found]
-        group = strictest.groups[place]
         mean = group.curve.restricted_mean(strictest.horizon)
         rows.append(
             {"group": name, "mean": f"{mean:,.0f}", "diverged": group.diverged}
-            | _by_place(f"{median}, {median.count}" for median in medians)
+            | _by_threshold(f"{median}, {median.count}" for median in medians)
         )
     columns = [
-        Column("group", is_name=True),
-        *_columns(found),
+        Column("group"),
+        *_threshold_columns(found),
         Column("mean", f"mean to {strictest.horizon:,.0f}", number=True, drop=2),
         Column("diverged", number=True, drop=1),
     ]
-    print_table(columns, rows, title=f"median of the {about} ...")
-    typer.echo("(..): 95 % interval, – no bound; n of m: to how many runs the event came", err=True)
+    print_table(columns, rows, f"median of the {about} ...")
+    say("(..): 95 % interval, – no bound; n of m: to how many runs the event came")
 
 
-def _print_pairs(found: Sequence["Times"], pairs: Sequence[Sequence["Pair"]]) -> None:
+def _print_pairs(
+    found: Sequence["Times"], pairs: Sequence[Sequence["Pair"]], names: Sequence[str]
+) -> None:
     """A row for every two groups, those that differ most first."""
-    if not pairs[-1]:
-        return
-    names = _names([group.group for group in found[-1].groups])
-    strictest = [2 if pair.corrected is None else pair.corrected for pair in pairs[-1]]
-    order = sorted(range(len(strictest)), key=strictest.__getitem__)
-    rows: list[dict[str, Any]] = []
-    for place in order[:SHOWN]:
-        beside = [its[place] for its in pairs]
-        name = f"{names[beside[-1].first]} / {names[beside[-1].second]}"
-        texts = [f"{pair.ratio}, {_probability(pair.corrected)}" for pair in beside]
-        rows.append({"groups": name} | _by_place(texts))
+    rows = []
+    for beside in zip(*pairs, strict=True):  # a pair at each threshold
+        strictest = beside[-1]
+        texts = (f"{pair.ratio}, {_probability(pair.corrected)}" for pair in beside)
+        rows.append(
+            {
+                "groups": f"{names[strictest.first]} / {names[strictest.second]}",
+                "p": 2 if strictest.corrected is None else strictest.corrected,
+                **_by_threshold(texts),
+            }
+        )
+    rows.sort(key=lambda row: row["p"])
     typer.echo()
-    print_table([Column("groups", "ratio of medians", is_name=True), *_columns(found)], rows)
-    if len(order) > SHOWN:
-        typer.echo(f"and {len(order) - SHOWN} more pairs; --json has all", err=True)
-    corrected = f", corrected for {len(order)} pairs (Holm)" if len(order) > 1 else ""
-    typer.echo(f"p: log-rank test{corrected}", err=True)
+    print_table([Column("groups", "ratio of medians"), *_threshold_columns(found)], rows[:SHOWN])
+    if len(rows) > SHOWN:
+        say(f"and {len(rows) - SHOWN} more pairs; --json has all")
+    corrected = f", corrected for {len(rows)} pairs (Holm)" if len(rows) > 1 else ""
+    say(f"p: log-rank test{corrected}")
 
 
-def _columns(found: Sequence["Times"]) -> list[Column]:
+def _threshold_columns(found: Sequence["Times"]) -> list[Column]:
     """One a threshold; on a narrow terminal the strictest stays."""
     last = len(found) - 1
     return [
-        Column(
-            str(place),
-            f"≥ {times.threshold:g}",
-            number=True,
-            drop=0 if place == last else 9 - place,
-        )
-        for place, times in enumerate(found)
+        Column(str(i), f"≥ {times.threshold:g}", number=True, drop=0 if i == last else 9 - i)
+        for i, times in enumerate(found)
     ]
 
 
-def _by_place(texts: Iterable[str]) -> dict[str, str]:
-    return {str(place): text for place, text in enumerate(texts)}
+def _by_threshold(texts: Iterable[str]) -> dict[str, Any]:
+    """The cells of these columns."""
+    return {str(i): text for i, text in enumerate(texts)}
 
 
 def _probability(p: float | None) -> str:
@@ -219,23 +179,5 @@ def _needed(times: "Times", ratio: float) -> dict[str, Any]:
     from grok_cli.results.survival import seeds_needed, spread
 
     deviation = spread([group.sample for group in times.groups])
-    return {
-        "threshold": times.threshold,
-        "ratio": ratio,
-        "spread": deviation,
-        "seeds": None if deviation is None else seeds_needed(ratio, deviation),
-    }
-
-
-def _print_needed(needed: Sequence[dict[str, Any]]) -> None:
-    if not needed:
-        return
-    typer.echo()
-    columns = [
-        Column("threshold", number=True),
-        Column("ratio", number=True),
-        Column("spread", "spread of log steps", number=True),
-        Column("seeds", "seeds a group", number=True),
-    ]
-    print_table(columns, needed)
-    typer.echo("seeds: two-sided t-test on log steps at 0.05, 80 % power, not paired", err=True)
+    seeds = None if deviation is None else seeds_needed(ratio, deviation)
+    return {"threshold": times.threshold, "ratio": ratio, "spread": deviation, "seeds": seeds}

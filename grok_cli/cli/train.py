@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from grok_cli.cli import completion
 from grok_cli.cli.options import Typed, with_config_options
-from grok_cli.cli.output import print_json
+from grok_cli.cli.output import can_redraw, print_json
+from grok_cli.cli.parameters import option
 from grok_cli.cli.signals import stop_on_signals
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import GrokError, UsageError
@@ -28,27 +28,23 @@ def train(
     *,
     typed: Typed,
     runs_dir: Annotated[
-        Path | None,
-        typer.Option(help=escape("Directory in which the run's is made. [default: runs]")),
+        Path | None, option("Directory in which the run's is made. [default: runs]")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the run's directory.  [default: from the settings]")
+        str | None, option("Name of the run's directory. [default: from the settings]")
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "Go on with this run instead of starting one.",
             metavar="RUN_DIR",
-            help="Go on with this run instead of starting one.",
             autocompletion=completion.run_directories,
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the path only.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON on stdout.")
-    ] = False,
+    quiet: Annotated[bool, option("Print the path only.", "--quiet", "-q")] = False,
+    as_json: Annotated[bool, option("Print the summary as JSON on stdout.", "--json")] = False,
     stop_at_eof: Annotated[
-        bool,
-        typer.Option("--stop-at-eof", hidden=True, help="Save and stop when stdin ends."),
+        bool, option("Save and stop when stdin ends.", "--stop-at-eof", hidden=True)
     ] = False,
 ) -> None:
     """Train a transformer until it groks.
@@ -119,8 +115,7 @@ def watcher(run: RunDir, quiet: bool) -> Any:
     console = Console(stderr=True)
     if quiet:
         return Recorder()
-    can_draw = console.is_terminal and not console.is_dumb_terminal
-    return LiveView(console, run.path.name) if can_draw else LogLines(console)
+    return LiveView(console, run.path.name) if can_redraw(console) else LogLines(console)
 
 
 def _terminate_at_eof() -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from grok_cli.cli import completion
-from grok_cli.cli.output import escape
+from grok_cli.cli.output import say
+from grok_cli.cli.parameters import argument, option
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import find_runs
 
@@ -14,17 +15,17 @@ from grok_cli.runs.directory import find_runs
 def upload(
     paths: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="RUN...",
-            help="Run directories, or directories of runs.",
+        argument(
+            "RUN...",
+            "Run directories, or directories of runs.",
             autocompletion=completion.run_directories,
         ),
     ],
     project: Annotated[
-        str | None, typer.Option(help="W&B project, instead of the run's wandb.project.")
+        str | None, option("W&B project, instead of the run's wandb.project.")
     ] = None,
     entity: Annotated[
-        str | None, typer.Option(help="W&B user or team, instead of the run's wandb.entity.")
+        str | None, option("W&B user or team, instead of the run's wandb.entity.")
     ] = None,
 ) -> None:
     """Send runs that were trained to W&B.
@@ -49,6 +50,6 @@ def upload(
             if len(runs) == 1:
                 raise
             failed += 1
-            typer.echo(f"grok: {escape(error)}", err=True)
+            say(f"grok: {error}")
     if failed:
         raise GrokError(f"{failed} of {len(runs)} runs were not sent; try again with the same line")

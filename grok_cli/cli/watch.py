@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from grok_cli.cli.output import escape
+from grok_cli.cli.output import duration, escape
 from grok_cli.core.training import Outcome, Recorder, Row, Trainer
 
 PHASE_STYLE = {
@@ -48,8 +47,7 @@ class Watcher(Recorder):
 
     def time_left(self) -> str:
         """Time until the last step at the present speed, as h:mm:ss."""
-        seconds = (self.steps - self.trainer.step) / max(self.speed(), 1e-9)
-        return str(timedelta(seconds=round(seconds))) if seconds < 1e7 else "?"
+        return duration((self.steps - self.trainer.step) / max(self.speed(), 1e-9))
 
     def metric(self, name: str) -> str:
         value = self.last.get(name)

@@ -34,20 +34,22 @@ class Measurement:
         """The run's directory, or the file itself if it stands alone."""
         return self.run.path if self.run else self.snapshot.path
 
+    @property
+    def name(self) -> str:
+        """That of the run, or of the file if it stands alone."""
+        return self.place.resolve().name
+
     def record(self) -> dict[str, Any]:
         """Snapshot, step and values under the metrics' names."""
         return {"snapshot": str(self.snapshot.path), "step": self.snapshot.step, **self.values}
 
 
-def measure_snapshots(
-    files: Iterable[Path], names: Sequence[str], keep: bool = True
-) -> Iterator[Measurement]:
-    """Compute diagnostics from each snapshot in turn.
+def measure_snapshots(files: Iterable[Path], names: Sequence[str]) -> Iterator[Measurement]:
+    """Compute diagnostics from each snapshot in turn, and add them to the run's measured.csv.
 
     Args:
         files: snapshots; those of one run one after the other.
         names: of the diagnostics, see `grok_cli.diagnostics.registry`.
-        keep: also add the values to the run's measured.csv.
 
     Raises:
         UnknownDiagnosticError: there is no diagnostic of that name.
@@ -58,7 +60,7 @@ def measure_snapshots(
     DIAGNOSTICS.check(names)
     for snapshot, run, subject in subjects(files):
         values = _values(subject, snapshot.path, names)
-        if keep and run is not None:
+        if run is not None:
             add_measured(run.measured_file, {snapshot.step: values})
         yield Measurement(snapshot, run, values)
 
