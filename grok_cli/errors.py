@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+DISTRIBUTION = "grokking-lab"  # what pip and pipx call this package
+
 
 class GrokError(Exception):
     """Something failed; the message says what was wrong, what was expected and what to do."""
@@ -18,6 +20,14 @@ class UsageError(GrokError):
 
 class GrokWarning(UserWarning):
     """Something that went another way than asked for, and went on."""
+
+
+def lacking(what: str, requirement: str) -> UsageError:
+    """The refusal of what a package would do that is not installed."""
+    return UsageError(
+        f"{what} needs a package that is not installed: pip install '{requirement}' (with pipx: "
+        f"pipx inject {DISTRIBUTION} '{requirement}')"
+    )
 
 
 def cause(error: OSError) -> str:

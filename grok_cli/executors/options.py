@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from grok_cli.errors import UsageError
+from grok_cli.errors import UsageError, lacking
 from grok_cli.executors.base import Executor
 
 MEMORY_UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}  # bytes
@@ -25,7 +25,7 @@ class ExecutorOptions(BaseModel):
         maker: "module:function", called as (options, directory, runs, threads), which returns the
             executor: the directory is that of the sweep's runs, `runs` how many it has, done ones
             included, and `threads` those of a run where they were given.
-        needs: the module that must be installed, and the extra of this package that brings it.
+        needs: the module that must be installed, and what pip is asked for to have it.
         flags: flags of `grok sweep`, each with the field that it sets; others are set in files.
         queued: jobs stay with the executor when the command ends; it is a `QueueExecutor`.
     """
@@ -50,12 +50,9 @@ class ExecutorOptions(BaseModel):
             UsageError: its extra is not installed, or it cannot do what is asked for.
         """
         if self.needs is not None:
-            module, extra = self.needs
+            module, requirement = self.needs
             if importlib.util.find_spec(module) is None:
-                raise UsageError(
-                    f"--executor {self.kind} needs the extra [{extra}]: pip install "
-                    f"'grok-cli[{extra}]' (with pipx: pipx inject grok-cli {module})"
-                )
+                raise lacking(f"--executor {self.kind}", requirement)
         make = pkgutil.resolve_name(self.maker)
         return cast(Executor, make(self, directory, runs, threads))
 

@@ -129,8 +129,10 @@ def test_missing_extra_is_named_with_the_command(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
         options.make(tmp_path, 1, None)
-    assert f"pip install 'grok-cli[{options.kind}]'" in str(caught.value)
-    assert f"pipx inject grok-cli {module}" in str(caught.value)
+    requirement = options.needs[1]
+    assert f"--executor {options.kind} needs a package that is not installed" in str(caught.value)
+    assert f"pip install '{requirement}' (with pipx: pipx inject grokking-lab" in str(caught.value)
+    assert requirement.startswith(module)
 
 
 @pytest.mark.parametrize(

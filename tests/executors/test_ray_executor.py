@@ -200,8 +200,8 @@ def test_a_gap_in_the_network_is_no_loss_while_a_worker_trains(
 @pytest.mark.parametrize(
     ("method", "answer", "reason"),
     [
-        ("node", Node("host", "0"), "host has grok-cli 0, and this is"),
-        ("node", ActorDiedError(MISSING), "install grok-cli"),
+        ("node", Node("host", "0"), "host has grok_cli 0, and this is"),
+        ("node", ActorDiedError(MISSING), "install grok_cli"),
         ("start", RayTaskError("start", "", FileNotFoundError("not shared")), "not shared"),
     ],
 )

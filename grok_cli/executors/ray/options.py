@@ -11,7 +11,7 @@ class RayOptions(ClusterOptions):
     """Tasks of a Ray cluster."""
 
     maker = "grok_cli.executors.ray.executor:make"
-    needs = ("ray", "ray")
+    needs = ("ray", "ray[client]>=2.40")
     flags = {  # noqa: RUF012 -- a ClassVar of the base class
         **{"--cpus": "cpus", "--gpus": "gpus", "--memory": "memory", "--address": "address"},
         **{"--storage": "storage", "--lost-retries": "lost_retries"},

@@ -183,7 +183,7 @@ class RemoteJob:
         """Ray has found a node: begin there."""
         if node.version != __version__:
             raise GrokError(
-                f"{node.host} has grok-cli {node.version}, and this is {__version__}; install "
+                f"{node.host} has grok_cli {node.version}, and this is {__version__}; install "
                 "one version everywhere"
             )
         seed, job = None, replace(self.job, run=RunDir(self.job.run.path.absolute()))
@@ -235,7 +235,7 @@ def _why_not_started(error: RayError) -> str:
     reason = _brief(error)
     missing = "No module named 'grok_cli" in reason
     return f"cannot start a worker: {reason}" + (
-        f"; install grok-cli {__version__} on every node" if missing else ""
+        f"; install grok_cli {__version__} on every node" if missing else ""
     )
 
 

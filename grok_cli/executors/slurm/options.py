@@ -23,7 +23,7 @@ class SlurmOptions(ClusterOptions):
     """Job arrays of a Slurm cluster."""
 
     maker = "grok_cli.executors.slurm.executor:make"
-    needs = ("submitit", "slurm")
+    needs = ("submitit", "submitit>=1.5")
     queued = True
     flags = {  # noqa: RUF012 -- a ClassVar of the base class
         **{"--cpus": "cpus", "--gpus": "gpus", "--memory": "memory", "--partition": "partition"},
