@@ -20,6 +20,7 @@ FLOORS = [  # from the ground up
     "sweeps",
     "report",
     "library",
+    "pages",
     "cli",
     "__main__",
 ]

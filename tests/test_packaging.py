@@ -65,7 +65,7 @@ def test_what_is_lacking_is_told_with_the_commands() -> None:
 
 def test_no_line_asks_to_install_what_is_not_there() -> None:
     known = {name_of(r) for r in chain(PROJECT["dependencies"], *EXTRAS.values())}
-    known.add("pre-commit")
+    known |= {"pre-commit", "jupyterlab"}
     asked = re.compile(r"(?:pip install|pipx install|pipx inject \S+) (?:-\S+ )*['\"]?([^\s'\"`]+)")
     for file, text in texts().items():
         assert "git+" not in text, file

@@ -29,10 +29,12 @@ def plot(
         runs: a run, several, `grok_cli.results.Results`, or a path that `grok.load` takes.
         what: "accuracy", "loss", "generalisation", "entropy", ... or a metric, "grads/grad_norm".
         style: "screen", "dark" or "paper" (a column's width).
-        log_x, log_y: whether an axis is logarithmic; None: as suits the figure.
+        log_x: whether the axis of steps is logarithmic; None: as suits the figure.
+        log_y: the same of the other axis.
         each_seed: a thin line a seed instead of the band.
         title: above the figure; "": nothing; None: what it shows, of how many seeds.
-        group_by, include: as in `Runs.results`. A single run is drawn finished or not.
+        group_by: as in `Runs.results`.
+        include: as there. A single run is drawn finished or not.
 
     Returns:
         A figure of matplotlib's, which a notebook shows and `.savefig("x.png")` saves. Steps
@@ -41,7 +43,7 @@ def plot(
     Raises:
         UsageError: no such figure, metric or style, or nothing of it was measured.
 
-    Example:
+    Examples:
         >>> grok.plot(run, "loss").axes[0].get_ylabel()
         'loss (nats)'
     """

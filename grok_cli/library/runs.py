@@ -40,7 +40,7 @@ class Run:
     Raises:
         UsageError: there is no run at `path`.
 
-    Example:
+    Examples:
         >>> run = grok.Run("runs/add-off-s456-a97208b75a")
         >>> run
         Run('runs/add-off-s456-a97208b75a'), finished at step 60
@@ -69,7 +69,7 @@ class Run:
         Raises:
             UsageError: config.yaml is damaged.
 
-        Example:
+        Examples:
             >>> run.config.data.modulus, run.config.opt.learning_rate
             (13, 0.001)
         """
@@ -80,7 +80,7 @@ class Run:
         """The content of summary.json with the present status: "new", "running", "interrupted",
         "finished" or "diverged"; times in seconds, accuracies as shares, losses in nats.
 
-        Example:
+        Examples:
             >>> run.summary["status"], run.summary["step"]
             ('finished', 60)
         """
@@ -91,7 +91,7 @@ class Run:
         """The step of each phase, None where it was not reached: memorised_at, generalised_at,
         sustained_at, delay (in steps, between the first two) and collapsed_at.
 
-        Example:
+        Examples:
             >>> run.phases["generalised_at"] is None
             True
         """
@@ -103,7 +103,7 @@ class Run:
         """All pairs [a, b, =] (`.tokens` [batch 3]), their `.labels` [batch], and the row numbers
         `.train` and `.test`, on the CPU.
 
-        Example:
+        Examples:
             >>> run.dataset.tokens.shape, len(run.dataset.train)
             (torch.Size([169, 3]), 51)
         """
@@ -115,7 +115,7 @@ class Run:
     def snapshots(self) -> list[int]:
         """The steps of which there are weights, in order.
 
-        Example:
+        Examples:
             >>> run.snapshots
             [0, 1, 10, 20, 40, 50, 60]
         """
@@ -132,7 +132,7 @@ class Run:
         Raises:
             GrokError: a file is damaged.
 
-        Example:
+        Examples:
             >>> run.metrics().select("step", "train/accuracy")["step"].max()
             60
         """
@@ -155,7 +155,7 @@ class Run:
             UsageError: the run has no snapshot.
             GrokError: it cannot be read.
 
-        Example:
+        Examples:
             >>> run.snapshot(45).step
             40
         """
@@ -182,7 +182,7 @@ class Run:
             UsageError: the run has no snapshot.
             GrokError: it cannot be read.
 
-        Example:
+        Examples:
             >>> run.model(step=20)(run.dataset.tokens).shape
             torch.Size([169, 14])
         """
@@ -208,7 +208,7 @@ class Run:
             UsageError: the run has no snapshot, or there are no such rows, or no such name.
             GrokError: the snapshot cannot be read.
 
-        Example:
+        Examples:
             >>> run.cache(step=60, rows="test")["blocks.0.pattern"].shape
             torch.Size([118, 2, 3, 3])
         """
@@ -235,7 +235,7 @@ class Run:
             UsageError: no such diagnostic, no snapshot, or none of step 0 where that is needed.
             GrokError: a snapshot cannot be read, or measured.csv not be written.
 
-        Example:
+        Examples:
             >>> run.measure("attention")["step"].to_list()
             [0, 1, 10, 20, 40, 50, 60]
         """
@@ -264,7 +264,7 @@ class Runs(Sequence[Run]):
     Attributes:
         runs: in the sweep's order, else by path.
 
-    Example:
+    Examples:
         >>> runs = grok.load("runs")
         >>> len(runs), runs[0].config.model.ln_type
         (1, 'off')
@@ -303,7 +303,7 @@ class Runs(Sequence[Run]):
         Raises:
             UsageError: there is no such setting. A file that is damaged is a `GrokWarning`.
 
-        Example:
+        Examples:
             >>> grok.load("runs").results("train/loss").columns
             ['group', 'run', 'seed', 'step', 'metric', 'value']
         """
@@ -355,7 +355,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         UsageError: there is none of them.
         GrokError: the snapshot cannot be read.
 
-    Example:
+    Examples:
         >>> grok.load("runs/add-off-*")[0].summary["status"]
         'finished'
     """

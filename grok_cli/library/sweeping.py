@@ -60,7 +60,7 @@ def sweep(
         GrokError: no run can go on, as on a full disk.
         KeyboardInterrupt: after every run was saved.
 
-    Example:
+    Examples:
         >>> small = {"data.modulus": 13, "model.d_model": 16}
         >>> runs = grok.sweep({"ln_type": ["off"]}, seeds=1, steps=60, settings=small, threads=1)
         >>> [run.summary["status"] for run in runs]

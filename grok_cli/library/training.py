@@ -50,7 +50,7 @@ def train(
             or a file cannot be written.
         KeyboardInterrupt: after saving.
 
-    Example:
+    Examples:
         >>> run = grok.train({"data.modulus": 13}, d_model=16, steps=40, threads=1)
         >>> run.metrics()["step"].max()
         40

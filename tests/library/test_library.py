@@ -88,7 +88,7 @@ def test_public_name_has_an_example(name: str) -> None:
     value: Any = grok
     for part in name.split("."):
         value = getattr(value, part)
-    assert "Example:\n" in value.__doc__
+    assert "Examples:\n" in value.__doc__
     assert ">>> " in value.__doc__
 
 

@@ -1,0 +1,79 @@
+"""What mkdocs is told besides: the pages that are made, their order, and README as first page."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+from mkdocs.structure.files import File, Files
+
+from grok_cli.cli.app import app
+from grok_cli.pages.catalogue import SECTIONS, STUDY, Page, linked, pages
+from grok_cli.pages.studies import figures
+from grok_cli.sweeps.studies import study_files
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent
+SEARCH_IN_FILES = "iframe-worker.js"
+CONTRIBUTING = ".github/CONTRIBUTING.md"
+# Where README and other files of the repository lead to, on the site.
+MOVED = (
+    (r"grok_cli/docs/([\w-]+\.md)", r"\1"),
+    (r"examples/reproduction/([\w-]+)/README\.md", r"study-\1.md"),
+    (r"examples/reproduction/([\w-]+/[\w-]+\.png)", r"\1"),
+    (re.escape(CONTRIBUTING), "contributing.md"),
+    (r"(?:\.\./)?LICENSE", "cite.md"),
+)
+known: dict[str, Page] = {}
+
+
+def on_config(config: Any) -> Any:
+    """The list of pages, in its order."""
+    known.update(pages(typer.main.get_command(app)))
+    sections = [
+        {section: [f"{name}.md" for name in names if name in known]}
+        for section in SECTIONS
+        if (names := [one.name for one in known.values() if one.section == section])
+    ]
+    studies = [{name.removeprefix(STUDY): f"{name}.md"} for name in known if name.startswith(STUDY)]
+    for section in sections:
+        for heading, listed in section.items():
+            if "studies.md" in listed:
+                listed.append({"Studies": studies})
+            if heading == "The project":
+                listed.insert(1, "contributing.md")
+    config.nav = [{"Home": "index.md"}, *sections]
+    return config
+
+
+def on_files(files: Files, *, config: Any) -> Files:
+    """The pages that no file holds, and the pictures of the studies."""
+    made = {name: page.text() for name, page in known.items() if f"{name}.md" not in files.src_uris}
+    made["index"] = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    made["contributing"] = (REPOSITORY / CONTRIBUTING).read_text(encoding="utf-8")
+    for name, text in made.items():
+        files.append(File.generated(config, f"{name}.md", content=text))
+    for study in study_files():
+        for picture in figures(study.stem):
+            where = f"{study.stem}/{picture.name}"
+            files.append(File.generated(config, where, abs_src_path=str(picture)))
+    for name in ("style.css", SEARCH_IN_FILES):
+        files.append(File.generated(config, name, abs_src_path=str(HERE / name)))
+    return files
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Without a network: the theme would load this script from one."""
+    return output.replace("https://unpkg.com/iframe-worker/shim", SEARCH_IN_FILES)
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """The same for the page that is shown where there is none."""
+    return on_post_page(output_content)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links to other pages."""
+    for there, here in MOVED:
+        markdown = re.sub(rf"(?<=\]\(){there}(?=\))", here, markdown)
+    return linked(markdown, known)

@@ -1,0 +1,127 @@
+"""The pages that are made: nothing that is there is left out, and nothing is cut off."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from grok_cli.cli.app import COMMANDS, app
+from grok_cli.core.config import KEYS
+from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.pages import commands, interface, measures, settings, studies
+from grok_cli.pages.catalogue import SECTIONS, WRITTEN, linked, pages
+from grok_cli.pages.markdown import escaped, table
+from grok_cli.sweeps.studies import study_files
+
+REPOSITORY = Path(__file__).parents[2]
+PROGRAM = typer.main.get_command(app)
+PAGES = pages(PROGRAM)
+STUDIES = [file.stem for file in study_files()]
+
+
+def test_every_page_is_listed_once_under_a_heading_that_is_there() -> None:
+    made = {"studies", "interface", "commands", "settings", "measures"}
+    written = {file.stem for file in WRITTEN.glob("*.md")}
+    assert set(PAGES) == made | written | {f"study-{name}" for name in STUDIES}
+    assert {page.section for page in PAGES.values()} == {*SECTIONS, ""}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_begins_with_its_title(name: str) -> None:
+    assert PAGES[name].text().startswith(f"# {PAGES[name].title}\n")
+
+
+def test_a_page_that_stands_nowhere_comes_under_guides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new.md").write_text("# A new one\n")
+    (tmp_path / "speed.md").write_text("# Speed\n")
+    monkeypatch.setattr("grok_cli.pages.catalogue.WRITTEN", tmp_path)
+    found = pages(PROGRAM)
+    assert (found["new"].title, found["new"].section) == ("A new one", "Guides")
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+def test_every_measure_is_there_with_formula_cost_and_source(name: str) -> None:
+    one = DIAGNOSTICS[name]
+    section = measures.every().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    plain = section.replace("\\", "")
+    assert one.formula.replace("\\", "")[1:] in plain
+    assert f"**Cost**: {one.cost}\n" in plain
+    assert f"**Source**: {one.source}" in plain
+
+
+def test_every_setting_is_there_with_its_flag_default_and_range() -> None:
+    text = settings.every()
+    for key in KEYS:
+        assert f"| `{key}` |" in text
+    assert "| `model.n_layers` | `--layers` | `1` | int ≥ 1 ≤ 1,000 | Number of blocks. |" in text
+    assert "| `wandb.mode` | `--wandb` | `'off'` | `off`, `offline`, `online` |" in text
+    assert "| `partition` | `--partition` |" in text.split("### slurm")[1]
+
+
+def test_every_command_is_there_with_its_options_and_examples() -> None:
+    text = commands.every(PROGRAM)
+    for name in COMMANDS:
+        assert f"## `grok {name}`" in text
+    assert "* `--until-grokked`: Stop once test accuracy" in text
+    assert "**Examples**:\n\n```console\n$ grok docs\n$ grok docs cite\n```" in text
+    assert "Examples:\n" not in text.replace("**Examples**:\n", "")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_study_has_question_command_and_file(name: str) -> None:
+    text = studies.one(name)
+    assert f"$ grok sweep {name}\n" in text
+    assert text.count("?**\n") >= 1
+    assert "```yaml\n" in text
+    assert f"](study-{name}.md)" in studies.every()
+
+
+def test_study_that_was_run_has_its_verdict_figures_and_published_steps() -> None:
+    text = studies.one("ln-positions")
+    assert "\n**Reproduced: " in text
+    assert "![loss](ln-positions/loss.png)" in text
+    assert "| `off` | test accuracy ≥ 0.995 | 6,283 | 7,764 | 7,900 |" in text
+    assert "Reproduced: " in studies.every()
+    assert {f"ln-positions/{f.name}" for f in studies.figures("ln-positions")} >= set(
+        re.findall(r"!\[.*?\]\((.*?)\)", text)
+    )
+
+
+def test_study_says_where_its_report_is_if_it_was_not_run_or_the_program_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "It was not run in full yet." in studies.one("operations")
+    monkeypatch.setattr(studies, "KEPT", tmp_path / "absent")
+    assert "in the repository, under examples/reproduction" in studies.one("ln-positions")
+    assert "not run" not in studies.every()
+
+
+def test_interface_names_stand_for_docstrings() -> None:
+    text = interface.every()
+    assert "::: grok_cli.train\n" in text
+    spelled = interface.spelled_out(text)
+    assert ":::" not in spelled
+    assert "members: false" not in spelled
+    for shown in ("train(settings", ".run_with_hooks(self", "KeyboardInterrupt", "norms.N.in"):
+        assert shown in spelled, shown
+
+
+def test_pages_named_in_a_text_become_links() -> None:
+    text = "`grok docs sweeps`, [`grok docs cite`](x.md), `grok docs none`"
+    assert linked(text, PAGES) == (
+        "[`grok docs sweeps`](sweeps.md), [`grok docs cite`](x.md), `grok docs none`"
+    )
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_that_a_page_names_are_there(name: str) -> None:
+    text = PAGES[name].text()
+    assert set(re.findall(r"`grok docs ([a-z][\w-]*)`", text)) <= PAGES.keys()
+
+
+def test_markdown_of_plain_text_shows_it() -> None:
+    assert escaped("a_b * |x| <y>") == r"a\_b \* \|x\| \<y\>"
+    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
