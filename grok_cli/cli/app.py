@@ -8,6 +8,7 @@ import typer
 
 from grok_cli import __version__
 from grok_cli.cli import (
+    animate,
     bench,
     config,
     docs,
@@ -79,6 +80,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "measure-entropy": entropy.measure_entropy,
     "measure": measure.measure,
     "inspect": inspect_network.inspect_network,
+    "animate": animate.animate,
     "predict": inspect_network.predict,
     "upload": upload.upload,
     "docs": docs.docs,

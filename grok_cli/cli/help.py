@@ -48,6 +48,10 @@ EXAMPLES = {
         "grok inspect runs/add-off-s456-4d36bd0181",
         "grok inspect runs/*/snapshots/step_000800.pt --plot network.png",
     ),
+    "animate": (
+        "grok animate runs/add-off-s456-4d36bd0181 off.gif",
+        "grok animate runs/add-off-s456-4d36bd0181 off.mp4 --fps 12 --from 4000",
+    ),
     "predict": (
         "grok predict runs/add-off-s456-4d36bd0181 3 5",
         "grok predict runs/add-off-s456-4d36bd0181 3 5 --json",

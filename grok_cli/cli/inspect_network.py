@@ -37,7 +37,7 @@ def inspect_network(
     snapshot: SnapshotArgument,
     plot: Annotated[
         Path | None,
-        option("Draw spectra, attention and logits (.svg, .pdf).", metavar="FILE.png"),
+        option("Draw circles, waves, attention, answers (.svg, .pdf).", metavar="FILE.png"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -52,10 +52,13 @@ def inspect_network(
     loaded, subject = subject_at(snapshot)
     findings = find(subject)
     if plot is not None:
+        from grok_cli.diagnostics.inside import look
         from grok_cli.figures.matplotlib import save
-        from grok_cli.figures.network import draw_network
+        from grok_cli.figures.network import TO, caption, panels
+        from grok_cli.figures.sheet import draw_sheet
 
-        save(draw_network(subject, _title(loaded)), plot)
+        inside = look(subject)
+        save(draw_sheet(panels(inside, TO), _title(loaded), caption(inside)), plot)
     if as_json:
         print_json({"snapshot": str(loaded.path), "step": loaded.step, **asdict(findings)})
     else:

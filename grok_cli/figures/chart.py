@@ -162,6 +162,48 @@ class Point:
 
 
 @dataclass(frozen=True, eq=False)
+class Cells:
+    """Values on a grid, coloured: row i, column j at x = j, y = i, row 0 on top.
+
+    Attributes:
+        values: (rows, columns), nan where there is none.
+        low, high: the ends of the colours.
+        names: of values 0, 1, ..., where they are kinds and no numbers; each has its own colour.
+        factors: scores whose softmax the values are, where they are: of row i, column j share
+            number `factors.of` of exp(first[i]), exp(second[j]), 1.
+    """
+
+    values: Array
+    low: float = 0.0
+    high: float = 1.0
+    names: tuple[str, ...] = ()
+    factors: "Factors | None" = None
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """What a grid of shares is made of; `Cells` explains."""
+
+    first: Array
+    second: Array
+    of: int
+
+
+@dataclass(frozen=True, eq=False)
+class Dots:
+    """Points whose colour goes round a circle of colours.
+
+    Attributes:
+        x, y: (n,) where they are.
+        turns: (n,) which colour, from 0 to 1; 1 is 0 again.
+    """
+
+    x: Array
+    y: Array
+    turns: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Chart:
     """All that a figure shows.
 
@@ -178,6 +220,7 @@ class Chart:
         references, reference: what others measured, beneath, and whose that is.
         levels: values of y that have a name.
         diagonal: whether to draw the line of equal x and y.
+        cells, dots: of a look into one network; drawn by matplotlib and on the page's canvas.
     """
 
     name: str
@@ -196,6 +239,8 @@ class Chart:
     reference: str = ""
     levels: tuple[Level, ...] = ()
     diagonal: bool = False
+    cells: Cells | None = None
+    dots: Dots | None = None
 
     @property
     def heading(self) -> str:

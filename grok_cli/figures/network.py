@@ -1,102 +1,136 @@
-"""What one network looks like inside: spectra, attention over the grid, and its logits' waves."""
+"""What one network looks like inside: a function a panel, each a chart. `panels` has them all."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
-import torch
-from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from torch import Tensor
+import numpy as np
 
-from grok_cli.diagnostics.measures.fourier import wave_norms
-from grok_cli.diagnostics.subject import Subject
-from grok_cli.figures.style import BLUE, ORANGE, SETTINGS
+from grok_cli.diagnostics.inside import Inside
+from grok_cli.figures.chart import Array, Axis, Cells, Chart, Dots, Factors, Key, Legend, Line
+from grok_cli.figures.style import BLUE, ORANGE, Look
 
-# Both are even in lightness and the same to eyes without green or red (Nuñez et al. 2018; Crameri).
-WEIGHTS, LOGITS = "cividis", "RdBu_r"
-TABLES = (("embedding", BLUE, "o"), ("unembedding", ORANGE, "s"))
+KINDS = ("test, wrong", "test, right", "training, wrong", "training, right")
+TABLES = Legend("", (Key("embedding", Look(BLUE, "o")), Key("unembedding", Look(ORANGE, "s"))))
+LOGIT = Legend("", (Key("logit", Look(BLUE, "o")),))
+TO = ("a", "b")
+EDGES = (0.55, 0.8, 1.15, 2.0)  # of the planes: a circle that is all there is has radius 1
 
 
-@torch.no_grad()
-def draw_network(subject: Subject, title: str = "", style: str = "screen") -> Figure:
-    """Top: norms of the waves in embedding and unembedding, and the mean logit of each class
-    against the true answer. Below: each head's attention from = to a and to b, over all pairs.
+def panels(inside: Inside, to: Sequence[str] = TO[:1]) -> list[Chart]:
+    """All panels of one network, in their order on a sheet.
 
-    The heads of a layer share one scale, from the lowest weight to the highest of them all."""
-    with matplotlib.rc_context(SETTINGS[style]):
-        return _draw(subject, title)
-
-
-def _draw(subject: Subject, title: str) -> Figure:
-    p, heads = subject.dataset.p, subject.config.n_heads
-    layers = len(subject.trace.attention)
-    figure = Figure(figsize=(2.9 * max(heads, 3) + 1, 3.6 + 5.6 * layers), layout="constrained")
-    if title:
-        figure.suptitle(title, x=0.01, ha="left")
-    panels = figure.subfigures(1 + layers, 1, height_ratios=[3.6] + [5.6] * layers, squeeze=False)
-    top, *rest = panels.flat
-
-    spectra, answers = top.subplots(1, 2, width_ratios=[2, 1])
-    tables = {"embedding": subject.model.embed, "unembedding": subject.model.unembedding}
-    for name, colour, marker in TABLES:
-        norms = wave_norms(tables[name][:p])
-        places = range(1, len(norms) + 1)
-        spectra.plot(places, norms.tolist(), color=colour, marker=marker, ms=4, lw=1, label=name)
-    spectra.set(xlabel="frequency", ylabel="norm of its wave", ylim=(0, None))
-    spectra.legend()
-    logits = mean_logits(subject)
-    largest = float(logits.abs().max())
-    image = _image(answers, logits, LOGITS, (-largest, largest))
-    answers.set(xlabel="class", ylabel="true answer")
-    top.colorbar(image, ax=answers, label="mean logit", shrink=0.9)
-
-    for layer, panel in enumerate(rest):
-        axes = panel.subplots(2, heads, squeeze=False, sharex=True, sharey=True)
-        weights = subject.trace.attention[layer][:, :, -1, :2]
-        limits = float(weights.min()), float(weights.max())
-        for head in range(heads):
-            for key, name in enumerate("ab"):
-                grid = on_grid(subject, weights[:, head, key])
-                image = _image(axes[key][head], grid, WEIGHTS, limits)
-                axes[key][head].set_title(f"head {head}, = to {name}", fontsize="medium")
-        for row in axes:
-            row[0].set_ylabel("a")
-        for bottom in axes[-1]:
-            bottom.set_xlabel("b")
-        where = f" of layer {layer}" if layers > 1 else ""
-        panel.colorbar(image, ax=axes, label=f"attention{where}", shrink=0.8)
-    return figure
+    Args:
+        to: to which elements the attention of the answer's position is shown, of "a" and "b".
+    """
+    layers, heads = inside.attention.shape[:2]
+    return [
+        *(circle(inside, place) for place in range(len(inside.keys))),
+        spectrum(inside),
+        logit_wave(inside),
+        *(
+            attention(inside, layer, head, element)
+            for layer in range(layers)
+            for element in to
+            for head in range(heads)
+        ),
+        answers(inside),
+    ]
 
 
-def on_grid(subject: Subject, values: Float[Tensor, " batch"]) -> Float[Tensor, "p p"]:
-    """Values of all pairs at [a, b]; nan where the task is not defined."""
-    p = subject.dataset.p
-    grid = values.new_full((p, p), torch.nan)
-    a, b = subject.dataset.tokens[:, 0], subject.dataset.tokens[:, 1]
-    grid[a, b] = values
-    return grid
-
-
-def mean_logits(subject: Subject) -> Float[Tensor, "answer vocab"]:
-    """Mean of the logits over the pairs of each answer, less each row's mean."""
-    logits, labels = subject.logits("all"), subject.labels("all")
-    centred = logits - logits.mean(dim=1, keepdim=True)
-    total = centred.new_zeros(subject.dataset.vocab, logits.shape[1]).index_add_(0, labels, centred)
-    counts = labels.bincount(minlength=subject.dataset.vocab)
-    return (total / counts[:, None])[counts > 0]
-
-
-def _image(
-    axes: Axes,
-    values: Float[Tensor, "rows columns"],
-    colours: str,
-    limits: tuple[float, float],
-) -> Any:
-    axes.grid(visible=False)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5, integer=True))
-    return axes.imshow(
-        values.numpy(), cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest"
+def circle(inside: Inside, place: int) -> Chart:
+    """The embedding in the plane of a key frequency k; a's colour is where a perfect circle has
+    it."""
+    points, key = _array(inside.circles[place]), inside.keys[place]
+    edge = min(edge for edge in EDGES if edge >= min(float(inside.circles.abs().max()), 2))
+    return Chart(
+        name=f"circle{place}",
+        about=f"embedding, k = {key}",
+        note="the tokens in the plane of a key frequency; radius 1: a circle that is all there is",
+        x=Axis("", low=-edge, high=edge),
+        y=Axis("", low=-edge, high=edge),
+        legend=Legend("", ()),
+        dots=Dots(points[:, 0], points[:, 1], np.arange(inside.p) * key % inside.p / inside.p),
     )
+
+
+def spectrum(inside: Inside) -> Chart:
+    """Norms of the waves in embedding and unembedding, each as a share of its largest."""
+    tables = [_array(norms) for norms in (inside.embed, inside.unembed)]
+    lines = [_line(key, "norm", 1, norms / norms.max()) for key, norms in enumerate(tables)]
+    return Chart(
+        name="spectrum",
+        about="waves",
+        note="of each frequency, as a share of the largest",
+        x=Axis("frequency", low=0, high=len(inside.embed) + 1),
+        y=Axis("", low=0, high=1.05),
+        legend=TABLES,
+        lines=tuple(lines),
+    )
+
+
+def logit_wave(inside: Inside) -> Chart:
+    """The mean logit of the class at each distance from the right answer: a sum of waves."""
+    values = _array(inside.by_distance)
+    half = inside.p // 2  # the right answer in the middle
+    span = max(1.0, float(np.abs(values).max())) * 1.05
+    return Chart(
+        name="logits",
+        about="mean logit by class",
+        note="of the class at that distance from the right answer, less the mean",
+        x=Axis("distance from the right answer", low=-half - 1, high=inside.p - half),
+        y=Axis("", low=-span, high=span),
+        legend=LOGIT,
+        lines=(_line(0, "logit", -half, np.roll(values, half)),),
+    )
+
+
+def attention(inside: Inside, layer: int, head: int, element: str) -> Chart:
+    """How much the answer's position attends to a or b, over all pairs; from 0 to 1."""
+    of = TO.index(element)
+    factors = None
+    if layer == 0:
+        first, second = inside.scores()
+        factors = Factors(_array(first[head]), _array(second[head]), of)
+    deep = f"layer {layer}, " if len(inside.attention) > 1 else ""
+    return Chart(
+        name=f"attention{layer}{element}{head}",
+        about=f"{deep}head {head}: = to {element}",
+        note="attention weight of the answer's position over all pairs, dark 0, light 1",
+        x=Axis("b", low=-0.5, high=inside.p - 0.5),
+        y=Axis("a", low=inside.p - 0.5, high=-0.5),
+        legend=Legend("", ()),
+        cells=Cells(_array(inside.attention[layer, head, of]), factors=factors),
+    )
+
+
+def answers(inside: Inside) -> Chart:
+    """Which pairs are answered rightly, and which are training pairs."""
+    kinds = inside.right + 2 * inside.train
+    return Chart(
+        name="answers",
+        about="answers",
+        note="right and wrong, of all pairs; training pairs are marked",
+        x=Axis("b", low=-0.5, high=inside.p - 0.5),
+        y=Axis("a", low=inside.p - 0.5, high=-0.5),
+        legend=Legend("", ()),
+        cells=Cells(_array(kinds), high=len(KINDS) - 1, names=KINDS),
+    )
+
+
+def caption(inside: Inside) -> str:
+    """What stands above the panels: phase, losses, accuracies."""
+    parts = [inside.phase]
+    parts += [
+        f"{split}: loss {inside.loss[split]:.3g}, accuracy {inside.accuracy[split]:.4f}"
+        for split in ("train", "test")
+    ]
+    return "   ·   ".join(parts)
+
+
+def _line(key: int, metric: str, start: int, values: Array) -> Line:
+    x = np.arange(start, start + len(values), dtype=np.float64)
+    return Line(key, metric, x, values, values, values)
+
+
+def _array(values: Any) -> Array:
+    return np.asarray(values, dtype=np.float64)

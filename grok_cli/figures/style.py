@@ -43,6 +43,18 @@ SHAPES = {
 # Numbers in order: the colours between these.
 RAMP = ("#3f5be0", "#b0479a", "#df8900")
 
+# Weights from 0 to 1: even in lightness and the same to eyes without green or red (cividis of
+# Nuñez et al. 2018, by that name in matplotlib).
+WEIGHTS = "cividis"
+# Kinds of answers: wrong orange and right blue, training pairs dark, test pairs light.
+ANSWERS = ("#f3b25c", "#9cc3f5", "#b3540a", "#2558b0")
+# A circle of colours, of equal lightness as far as there are (hues of Oklab at lightness 0.68).
+WHEEL = (
+    "#e0707f", "#df7669", "#d87e53", "#cd883f", "#bc9231", "#a79c31", "#8da43f", "#6dab57",
+    "#48b072", "#14b28f", "#00b2ab", "#00afc4", "#1da9d7", "#54a1e2", "#7c97e6", "#9c8ce1",
+    "#b682d5", "#c979c2", "#d673ac", "#de7096",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Look:

@@ -8,6 +8,7 @@ from typing import Any
 
 from grok_cli.core.model import Transformer
 from grok_cli.diagnostics.errors import NoInitialModelError
+from grok_cli.diagnostics.inside import Inside, key_planes, look
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import GrokError, UsageError
@@ -77,6 +78,27 @@ def subjects(files: Iterable[Path]) -> Iterator[tuple[Snapshot, RunDir | None, S
             run, reference = run_of_snapshot(file), {}
             initial = _initial_model(run)
         yield snapshot, run, subject_of(snapshot, initial, reference)
+
+
+def looks(
+    files: Sequence[Path], keys: Sequence[int] | None = None
+) -> Iterator[tuple[Snapshot, Inside]]:
+    """Each snapshot of one run, looked into; those whose weights are not finite are left out.
+
+    Args:
+        keys: frequencies whose planes are shown in all of them; None: those of the last.
+
+    Raises:
+        CheckpointError: a snapshot cannot be read.
+    """
+    for file in reversed(files if keys is None else ()):
+        subject = subject_of(load_snapshot(file))
+        if subject.is_finite:
+            keys = key_planes(subject.model.embed[: subject.dataset.p].detach().double())
+            break
+    for snapshot, _, subject in subjects(files):
+        if subject.is_finite:
+            yield snapshot, look(subject, keys)
 
 
 def subject_of(

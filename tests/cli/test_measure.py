@@ -16,7 +16,6 @@ from grok_cli.diagnostics.findings import find
 from grok_cli.diagnostics.measures.attention import measure_layers
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
-from grok_cli.figures.network import mean_logits, on_grid
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
@@ -164,22 +163,19 @@ def test_findings_agree_with_the_run(plain: RunDir) -> None:
         assert [sum(weights) for weights in heads] == pytest.approx([1.0] * len(heads))
 
 
-def test_grid_and_mean_logits_put_pairs_where_they_belong() -> None:
-    subject = clock_subject()
-    a, b = subject.dataset.tokens[:, 0], subject.dataset.tokens[:, 1]
-    grid = on_grid(subject, (100 * a + b).float())
-    assert grid[4, 7] == 407
-    mean = mean_logits(subject)
-    assert mean.shape == (13, 14)
-    assert mean[5].argmax() == 5
-
-
 def test_inspect_and_predict_as_typed(typed: Grok, plain: RunDir, tmp_path: Path) -> None:
     shown = typed("inspect", str(plain.path), "--plot", "i.png")
     assert shown.returncode == 0, shown.stderr
     assert "key frequencies" in shown.stdout
     assert len(shown.stdout.splitlines()) <= 30
     assert (tmp_path / "i.png").read_bytes().startswith(b"\x89PNG")
+    filmed = typed("animate", str(plain.path), "i.gif", "--width", "300", "--from", "10")
+    assert (filmed.returncode, filmed.stdout) == (0, "i.gif\n"), filmed.stderr
+    steps = [f"step {int(file.stem[5:])}" for file in plain.snapshots()]
+    assert filmed.stderr.splitlines() == [
+        step for step in steps if step not in ("step 0", "step 1")
+    ]
+    assert typed("animate", str(plain.path), "i.gif", "--from", "99999").returncode == 2
 
     answer = json.loads(typed("predict", str(plain.path), "3", "5", "--json").stdout)
     assert answer["truth"] == 8
