@@ -39,7 +39,7 @@ SLOW = [
     "tests/core/test_initial.py::test_first_fifty_steps_are_the_published_ones",
     "tests/core/test_training.py::test_until_grokked_stops_after_sustained_generalisation",
     "tests/core/test_facts_settings.py::test_a_setting_of_what_a_run_is_changes_its_result_and_its_name[train.until_grokked]",
-    "tests/core/test_adamw.py::test_training_imports_no_compiler",
+    "tests/core/optimizers/test_adamw.py::test_training_imports_no_compiler",
     "tests/core/test_fast_engine.py::test_training_is_the_same_with_any_number_of_threads",
     "tests/diagnostics/test_measures.py::test_attention_on_the_published_rows_is_the_published_entropy",
     "tests/diagnostics/test_spectra.py::test_exponent_equals_that_of_the_powerlaw_package",

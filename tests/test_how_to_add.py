@@ -8,6 +8,9 @@ import pytest
 import grok_cli
 from grok_cli.core.config import ModelConfig
 from grok_cli.core.model import Block
+from grok_cli.core.opt_config import USED_BY
+from grok_cli.core.optimizers.filters import FILTERS
+from grok_cli.core.optimizers.make import UPDATES
 from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
 from grok_cli.core.tasks import TASKS
 from grok_cli.core.training import NORM_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
@@ -35,6 +38,14 @@ def test_norm_site_is_used_by_the_block_and_by_a_placement(site: str) -> None:
     halves = getsource(Block.attention_inputs) + getsource(Block.after_attention)
     assert f'self.norm("{site}"' in halves
     assert any(site in placement.sites for placement in PLACEMENTS.values())
+
+
+@pytest.mark.parametrize("chooser", USED_BY)
+def test_optimizers_and_filters_are_made_and_have_a_row_in_the_documentation(chooser: str) -> None:
+    made = {"optimizer": UPDATES.keys(), "gradient_filter": FILTERS.keys() | {"off"}}[chooser]
+    assert made == USED_BY[chooser].keys()
+    page = (PACKAGE / "docs/biases.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in page for name in made - {"off"})
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)

@@ -1,16 +1,16 @@
 """The experiment itself, to be read in this order:
 
-    config      every setting of a run           adamw       the optimiser
-    placement   where norms stand                phases      when a run memorises, generalises ...
-    tasks       what is learned                  training    the loop
-    data        pairs and their split            process     threads of a process that trains
-    model       the transformer                  gpu_random  random numbers of the published GPU
-    initial     its initial weights              engines/    what computes losses and gradients
+    config      every setting of a run           phases      when a run memorises, generalises ...
+    placement   where norms stand                training    the loop
+    tasks       what is learned                  process     threads of a process that trains
+    data        pairs and their split            gpu_random  random numbers of the published GPU
+    model       the transformer                  engines/    what computes losses and gradients
+    initial     its initial weights              optimizers/ what makes updates of gradients
     loss        cross-entropy that keeps its accuracy
 
 Depends on torch, pydantic, jaxtyping and the standard library, and on nothing else of the
-package. `config`, `placement` and `tasks` do not import torch, so that the command line can
-check what a user typed without waiting for it.
+package. `config`, `opt_config`, `placement` and `tasks` do not import torch, so that the command
+line can check what a user typed without waiting for it.
 
 Shapes are written in one notation everywhere:
 

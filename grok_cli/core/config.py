@@ -17,14 +17,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     model_validator,
 )
 
-from grok_cli.core.fields import fields_of
+from grok_cli.core.fields import Section, fields_of
+from grok_cli.core.opt_config import OptConfig
 from grok_cli.core.placement import PLACEMENTS, canonical_name
 from grok_cli.core.tasks import TASKS
 
@@ -54,6 +53,15 @@ MANY = 10**6  # more than any size can be; what fits the memory is less
 MOST_MEMORY = 2**35  # bytes
 BYTES_A_PAIR = 300  # Python objects while the data set is made
 
+# Settings that came after directories were named by digests: at their default they are in none.
+LATER = frozenset(
+    f"opt.{name}"
+    for name in (
+        *("optimizer", "momentum", "gradient_filter", "filter_strength", "filter_decay"),
+        *("filter_window", "weight_norm"),
+    )
+)
+
 # What runs did that were recorded before `model.init_draws` existed.
 BEFORE_INIT_DRAWS = {"init_draws": "cpu"}
 
@@ -74,12 +82,6 @@ def _known_device(name: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(_known_device)]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -191,21 +193,6 @@ class ModelConfig(Section):
                 "expected a divisor of model.d_model"
             )
         return self
-
-
-class OptConfig(Section):
-    """AdamW with decoupled weight decay on every parameter, as published."""
-
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of AdamW.")
-    weight_decay: float = Field(
-        1.0, ge=0, description="Decoupled weight decay: a step multiplies weights by 1 - lr * wd."
-    )
-    beta1: float = Field(0.9, ge=0, lt=1, description="Decay rate of the first moment.")
-    beta2: float = Field(0.98, ge=0, lt=1, description="Decay rate of the second moment.")
-    eps: float = Field(1e-8, ge=0, description="Added to the root of the second moment.")
-    warmup_steps: int = Field(
-        0, ge=0, description="Steps over which the learning rate rises linearly from 0."
-    )
 
 
 class TrainConfig(Section):
@@ -363,6 +350,8 @@ class Config(Section):
         parameters = model.n_layers * block + 2 * p * model.d_model
         tables = 2 * model.n_heads * p * (model.d_mlp + p)  # of the fast engine, and their gradient
         copies = 6  # weights, gradient, two moments, weights before a step, a snapshot
+        if self.opt.gradient_filter == "grokfast-ma":
+            copies += self.opt.filter_window
         return number * (copies * parameters + 2 * tables) + BYTES_A_PAIR * p**2
 
     @property
@@ -372,8 +361,17 @@ class Config(Section):
         return self.train.seed if seed is None else seed
 
     def identity(self) -> dict[str, Any]:
-        """The settings that the result depends on, by section."""
-        return self.model_dump(mode="json", include=set(IDENTITY))
+        """The settings that the result depends on, by section; without those of `LATER` that are
+        at their default, which did not exist when the first runs were named."""
+        usual = {key: KNOWN[key].default for key in LATER}
+        return {
+            section: {
+                name: value
+                for name, value in values.items()
+                if (key := f"{section}.{name}") not in LATER or value != usual[key]
+            }
+            for section, values in self.model_dump(mode="json", include=set(IDENTITY)).items()
+        }
 
     def digest(self) -> str:
         """Ten hexadecimal digits of the SHA-256 of `identity()`: the same for equal runs."""
@@ -409,4 +407,5 @@ SECTIONS: dict[str, type[Section]] = {
     "run": RunConfig,
     "wandb": WandbConfig,
 }
-KEYS = list(fields_of(Config))
+KNOWN = fields_of(Config)
+KEYS = list(KNOWN)

@@ -23,12 +23,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grok_cli.core.adamw import AdamW
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines import make_engine
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
+from grok_cli.core.optimizers import make_optimizer
 from grok_cli.core.phases import Phases
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.core.process import one_thread
@@ -131,7 +131,7 @@ class Trainer:
         self.model = initial_model(config, self.dataset.vocab).to(self.device)
         self.engine = make_engine(config, self.model, self.dataset)
         self.parameters: list[Tensor] = list(self.model.trainable().values())
-        self.optimizer = AdamW(self.parameters, config.opt)
+        self.optimizer = make_optimizer(self.model.trainable(), config.opt)
         self.phases = Phases()
         self.step = 0
         self._epoch: tuple[int, Tensor] | None = None

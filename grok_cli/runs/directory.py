@@ -235,11 +235,11 @@ def check_name(name: str) -> str:
 
 def changed_settings(began: Config, config: Config) -> list[str]:
     """The settings of a run's identity that differ, as "section.key: 1, and was 2"."""
-    was, now = began.identity(), config.identity()
+    was, now = began.model_dump(mode="json"), config.model_dump(mode="json")
     return [
         f"{section}.{key}: {value!r}, and was {was[section][key]!r}"
-        for section, values in now.items()
-        for key, value in values.items()
+        for section in IDENTITY
+        for key, value in now[section].items()
         if value != was[section][key]
     ]
 

@@ -54,6 +54,13 @@ OTHER = {
     "opt.beta2": 0.5,
     "opt.eps": 1e-2,
     "opt.warmup_steps": 0,
+    "opt.optimizer": "muon",
+    "opt.momentum": 0.5,
+    "opt.gradient_filter": "orthogonal",
+    "opt.filter_strength": 0.5,
+    "opt.filter_decay": 0.5,
+    "opt.filter_window": 3,
+    "opt.weight_norm": 3.0,
     "train.seed": 457,
     "train.steps": 13,
     "train.batch_size": 8,
@@ -78,6 +85,10 @@ OTHER = {
 }
 # Settings that act only with others, or after more steps than the test takes.
 NEEDS: dict[str, dict[str, Any]] = {
+    "opt.momentum": {"opt.optimizer": "sgd"},
+    "opt.filter_strength": {"opt.gradient_filter": "grokfast-ema"},
+    "opt.filter_decay": {"opt.gradient_filter": "grokfast-ema"},
+    "opt.filter_window": {"opt.gradient_filter": "grokfast-ma", "opt.learning_rate": 0.1},
     "train.evals_per_decade": {"train.eval_spacing": "log"},
     "train.until_grokked": {"train.steps": 700, "data.test_ratio": 0.03, "train.batch_size": None},
 }

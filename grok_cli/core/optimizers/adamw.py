@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grok_cli.core.config import OptConfig
+from grok_cli.core.opt_config import OptConfig
 
 
 class AdamW:

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from grok_cli.core.adamw import AdamW
-from grok_cli.core.config import OptConfig
+from grok_cli.core.opt_config import OptConfig
+from grok_cli.core.optimizers.adamw import AdamW
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
