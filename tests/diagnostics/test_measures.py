@@ -103,6 +103,14 @@ def test_circularity_of_a_pure_wave_is_1_and_of_noise_small() -> None:
     assert embedding_circularity(torch.randn(p, 64, generator=rng())) < 0.3
 
 
+@pytest.mark.parametrize("p", [3, 5, 8])
+def test_any_frequency_below_p_half_is_a_circle_wherever_its_centre_lies(p: int) -> None:
+    for k in (k for k in range(1, p) if 2 * k < p):
+        angle = 2 * math.pi * k * torch.arange(p).double() / p
+        circle = torch.stack([angle.cos() + 30, angle.sin() - 70], dim=1)
+        assert embedding_circularity(circle) == pytest.approx(1)
+
+
 def test_logits_of_the_sum_are_irrelevant_of_distance_and_those_of_the_difference_are_not() -> None:
     p = 13
     a = torch.arange(p)
@@ -133,6 +141,17 @@ def test_softmax_collapses_where_the_others_are_rounded_away() -> None:
 
 def test_logit_scale_ignores_a_common_constant() -> None:
     assert logit_scale(torch.tensor([[1.0, -1.0], [101.0, 99.0]])) == pytest.approx(1)
+
+
+def test_scale_and_collapse_are_those_of_what_the_loss_sees() -> None:
+    """A temperature of 1/50 makes logits 50 times as large, and more rows certain."""
+    plain = DIAGNOSTICS["numerics"].measure(small_subject(scale_as="temperature"))
+    sharp = DIAGNOSTICS["numerics"].measure(
+        small_subject(scale_as="temperature", output_scaling=50.0)
+    )
+    scale = "numerics/logit_scale"
+    assert sharp[scale] == pytest.approx(50 * plain[scale])
+    assert sharp["numerics/softmax_collapse_float16"] > plain["numerics/softmax_collapse_float16"]
 
 
 def test_heads_that_do_the_same_have_cosine_1() -> None:
@@ -181,17 +200,21 @@ def test_gradient_norms_are_those_of_training() -> None:
 
 
 def test_spec_loss_reads_directions_only_and_no_norm() -> None:
-    subject = small_subject(ln_type="pre", final_norm="on")
+    subject = small_subject(
+        ln_type="pre", final_norm="on", output_scaling=1.7, scale_as="temperature"
+    )
     model = subject.model
     block = model.blocks[0]
     x = model.embed[subject.tokens("train")] + model.pos
     x = x + block.attn(x, x)
     x = x + block.mlp(F.normalize(x, dim=-1))
     assert model.unembed is not None
-    logits = x[:, -1] @ model.unembed.T
-    expected = F.cross_entropy(logits, subject.labels("train"))
+    logits, labels = x[:, -1] @ model.unembed.T, subject.labels("train")
+    expected = F.cross_entropy(1.7 * logits, labels)
     values = DIAGNOSTICS["spec"].measure(subject)
     assert values["train/spec_loss"] == pytest.approx(float(expected.detach()))
+    right = (logits.argmax(dim=1) == labels).double().mean()
+    assert values["train/spec_accuracy"] == pytest.approx(float(right))
 
 
 @pytest.mark.parametrize("task", ["multiply", "divide", "parity"])

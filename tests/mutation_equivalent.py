@@ -1,0 +1,31 @@
+"""Mistakes of `tests/mutation.py` that change nothing a user could see, each with the reason."""
+
+import re
+
+# Part of the mutant's name, part of a line that it makes (or takes away) -> why no test notices it.
+EQUIVALENT: list[tuple[str, str, str]] = [
+    ("findings.x_find__", "phases.see_test(1, accuracy", "one evaluation: any step is its step"),
+    ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
+]
+
+# A mistake in nothing but this, in any function.
+EVERYWHERE: list[tuple[str, str]] = [
+    (r"device=[\w.]+", "the default is the CPU, where tests run"),
+    (r"strict=\w+", "a guard: the two are of one length wherever the function is called"),
+    (r"encoding=(None|\"[^\"]*\")", "the default of the systems that tests run on"),
+]
+
+
+def reason(name: str, before: str, after: str) -> str | None:
+    """Why a mistake that makes `after` of the lines `before` is none; None if it is one."""
+    for part, text, why in EQUIVALENT:
+        if part in name and (text in after or (not after and text in before)):
+            return why
+    for pattern, why in EVERYWHERE:
+        if _without(pattern, before) == _without(pattern, after):
+            return why
+    return None
+
+
+def _without(pattern: str, line: str) -> str:
+    return re.sub(r"[\s,]+(?=[)\]]|$)", "", re.sub(pattern, "", line)).strip()
