@@ -5,6 +5,7 @@ import re
 # Part of the mutant's name, part of a line that it makes (or takes away) -> why no test notices it.
 EQUIVALENT: list[tuple[str, str, str]] = [
     ("findings.x_find__", "phases.see_test(1, accuracy", "one evaluation: any step is its step"),
+    ("distance_irrelevance__", "[a, (a - a[:, None]) % p]", "distance -d instead of d, over all d"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
 ]
 

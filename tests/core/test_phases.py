@@ -25,6 +25,7 @@ def test_sustained_needs_every_evaluation_of_500_steps() -> None:
     good = dict.fromkeys(range(100, 601, 100), 1.0)
     assert phases_of(good).sustained == 100
     assert phases_of(dict.fromkeys(range(100, 600, 100), 1.0)).sustained is None
+    assert phases_of({100: 1.0, 599: 1.0}).sustained is None
     dip = good | {300: 0.99} | dict.fromkeys(range(700, 1001, 100), 1.0)
     assert phases_of(dict(sorted(dip.items()))).sustained == 400
 

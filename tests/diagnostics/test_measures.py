@@ -1,7 +1,7 @@
 """Attention entropy, margins, waves and the rest, on inputs whose answer is known on paper."""
 
 import math
-from statistics import fmean
+from statistics import fmean, pstdev
 
 import pytest
 import torch
@@ -118,6 +118,18 @@ def test_logits_of_the_sum_are_irrelevant_of_distance_and_those_of_the_differenc
     of_difference = torch.randn(p, generator=rng())[(a[:, None] - a) % p]
     assert distance_irrelevance(of_sum) == pytest.approx(1)
     assert distance_irrelevance(of_difference) == pytest.approx(0, abs=1e-12)
+
+
+def test_distance_irrelevance_of_a_network_is_that_of_its_right_logits() -> None:
+    model, dataset = small_network(p=5)
+    right = model(dataset.tokens).detach().gather(1, dataset.labels[:, None]).flatten().tolist()
+    grid = {(a, b): logit for (a, b, _), logit in zip(dataset.tokens.tolist(), right, strict=True)}
+    at_distance = [[grid[a, (a + d) % 5] for a in range(5)] for d in range(5)]
+    expected = fmean(map(pstdev, at_distance)) / pstdev(right)
+    values = DIAGNOSTICS["symmetry"].measure(Subject(model, dataset))
+    assert values["symmetry/distance_irrelevance"] == pytest.approx(expected)
+    dividing = DIAGNOSTICS["symmetry"].measure(small_subject(p=5, task="divide"))
+    assert math.isnan(dividing["symmetry/distance_irrelevance"])  # not all pairs exist
 
 
 def test_gradients_of_a_network_blind_to_position_and_order_are_symmetric() -> None:

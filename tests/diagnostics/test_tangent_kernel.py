@@ -114,6 +114,7 @@ def test_kernel_at_the_start_is_computed_once(monkeypatch: pytest.MonkeyPatch) -
     assert before == later
 
 
-def test_distance_without_a_start_says_what_is_missing() -> None:
-    with pytest.raises(NoInitialModelError, match=r"ntk.*model at step 0"):
-        DIAGNOSTICS["ntk"].measure(small_subject())
+@pytest.mark.parametrize("name", ["ntk", "ntk-full"])
+def test_distance_without_a_start_says_what_is_missing(name: str) -> None:
+    with pytest.raises(NoInitialModelError, match=rf"^diagnostic '{name}' .*model at step 0"):
+        DIAGNOSTICS[name].measure(small_subject())
