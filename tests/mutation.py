@@ -46,7 +46,7 @@ from mutmut.workers.isolation import ForkServerRunner
 WANTED = {"core": 90, "diagnostics": 90, "report": 90}  # per cent noticed; 80 elsewhere
 NOTICED = {1, 3, 24, 36, 37, 152, 255, -9, -11, -24}  # exit codes: tests failed, or had no end
 MUTANTS = Path("mutants")
-SECONDS = 6  # of tests for a mistake
+SECONDS = 12  # of tests for a mistake
 COPIED = ["grok_cli", "tests", "examples", "pyproject.toml", "README.md", "LICENSE"]
 
 # Start processes of their own, browsers or clusters, or train for long: they say nothing more about

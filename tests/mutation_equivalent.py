@@ -6,6 +6,7 @@ import re
 EQUIVALENT: list[tuple[str, str, str]] = [
     ("findings.x_find__", "phases.see_test(1, accuracy", "one evaluation: any step is its step"),
     ("distance_irrelevance__", "[a, (a - a[:, None]) % p]", "distance -d instead of d, over all d"),
+    ("x__as_feature__", "outer.left.shape[1] > 2", "a weight is read at one position or at three"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
 ]
 

@@ -125,6 +125,7 @@ def test_a_tensor_of_more_elements_than_threads_uses_all_four_words() -> None:
 
 def test_a_published_tensor_fits_an_a100() -> None:
     draws = GpuRandom(0)
+    assert draws.most_threads == 108 * 2048  # multiprocessors, threads that one holds
     draws.normal((864 * 256,), 1.0)
     assert draws.counters_used == 1
     draws.normal((864 * 256 * 4 + 1,), 1.0)

@@ -1,10 +1,13 @@
 """The loop: what a row holds, when things happen, and that interruptions leave no trace."""
 
+import functools
 import math
 from collections.abc import Sequence
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grok_cli.core.training import (
     Outcome,
@@ -82,9 +85,9 @@ def test_total_norm_is_the_euclidean_norm_of_all_entries() -> None:
 
 def test_snapshots_and_saves_come_on_their_steps_and_at_the_end() -> None:
     memory = Memory()
-    Trainer(small_config(train__steps=47)).run(memory)
-    assert memory.snapshots == [0, 1, 10, 20, 40, 47]
-    assert memory.saves == [20, 40, 47]
+    Trainer(small_config(train__steps=57)).run(memory)
+    assert memory.snapshots == [0, 1, 10, 20, 40, 50, 57]
+    assert memory.saves == [20, 40, 57]
 
 
 def test_evaluations_are_even_or_evenly_spaced_in_the_logarithm() -> None:
@@ -93,20 +96,28 @@ def test_evaluations_are_even_or_evenly_spaced_in_the_logarithm() -> None:
     assert evaluation_steps(log) == {1, 3, 10, 32, 100, 316, 1000}
 
 
-@pytest.mark.parametrize("batch_size", [None, 16])
-def test_interrupted_run_has_the_rows_of_an_uninterrupted_one(batch_size: int | None) -> None:
-    config = small_config(train__steps=70, train__batch_size=batch_size)
-    whole = Memory()
-    Trainer(config).run(whole)
-    pieces, state = Memory(), None
-    for stop_at in (7, 33, 50, 70):
-        trainer = Trainer(config)
-        if state is not None:
-            trainer.load(state)
+@functools.cache
+def unbroken(batch_size: int | None) -> tuple[Trainer, Memory]:
+    config = small_config(data__modulus=7, train__steps=55, train__batch_size=batch_size)
+    trainer, memory = Trainer(config), Memory()
+    trainer.run(memory)
+    return trainer, memory
+
+
+@given(stops=st.sets(st.integers(1, 54), max_size=4), batch_size=st.sampled_from([None, 16]))
+@settings(max_examples=4, deadline=None, derandomize=True)
+def test_a_run_split_at_any_steps_equals_the_whole(stops: set[int], batch_size: int | None) -> None:
+    whole, remembered = unbroken(batch_size)
+    pieces, state = Memory(), Trainer(whole.config).state()
+    for stop_at in [*sorted(stops), 55]:
+        trainer = Trainer(whole.config)
+        trainer.load(state)
         trainer.run(pieces, should_stop=lambda t=trainer, s=stop_at: t.step == s)
         state = trainer.state()
-    assert pieces.table == whole.table
-    assert pieces.snapshots == whole.snapshots
+    assert pieces.table == remembered.table
+    assert list(dict.fromkeys(pieces.snapshots)) == remembered.snapshots
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, state["weights"][name]), name
 
 
 def test_batches_of_an_epoch_are_all_training_rows_once() -> None:

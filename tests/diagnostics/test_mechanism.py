@@ -179,8 +179,22 @@ def test_a_package_adds_a_diagnostic_through_an_entry_point(
     assert value == float(subject.model.embed.detach().sum())
 
 
-def test_an_entry_point_that_leads_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("weight-sum", "math:pi", registry.ENTRY_POINT_GROUP)
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("math:pi", "math:pi was expected to hold a function under @diagnostic('weight-sum', ...)"),
+        (
+            "no_such_package:x",
+            "diagnostic 'weight-sum' of another package (no_such_package:x) cannot be imported: "
+            "No module named 'no_such_package'; mend or remove that package",
+        ),
+    ],
+)
+def test_an_entry_point_that_leads_elsewhere_is_refused(
+    place: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("weight-sum", place, registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    with pytest.raises(UsageError, match=r"@diagnostic\('weight-sum'"):
+    with pytest.raises(UsageError) as caught:
         Registry()["weight-sum"]
+    assert str(caught.value) == message

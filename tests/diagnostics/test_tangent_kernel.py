@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from grok_cli.core.model import Transformer
@@ -84,12 +85,21 @@ def test_lean_forward_sees_what_the_model_s_own_sees(options: dict[str, Any]) ->
         pattern, attn_out = (expected[f"blocks.{layer}.{s}"] for s in ("pattern", "attn_out"))
         torch.testing.assert_close(trace.attention[layer], pattern)
         torch.testing.assert_close(trace.attn_out[layer], attn_out)
+    loss = F.cross_entropy(expected["logits"] * model.loss_scale, dataset.labels)
+    torch.testing.assert_close(forward.mean_loss(model, dataset.tokens, dataset.labels), loss)
 
 
 def test_distance_of_a_doubled_kernel_is_1_and_of_an_equal_one_0() -> None:
     kernel = torch.randn(7, 7, generator=torch.Generator().manual_seed(0))
     assert relative_distance(2 * kernel, kernel) == pytest.approx(1)
     assert relative_distance(kernel, kernel) == 0
+
+
+def test_distance_of_many_blocks_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tangent_kernel, "BLOCK", 3)
+    now, then = torch.randn(2, 7, 7, generator=torch.Generator().manual_seed(0))
+    expected = float((now - then).norm() / then.norm())
+    assert relative_distance(now, then) == pytest.approx(expected)
 
 
 def test_distance_is_that_of_the_kernels_at_both_moments() -> None:
