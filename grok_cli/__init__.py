@@ -11,6 +11,8 @@ Each name is imported when it is first used. `grok docs python` is a tour of ten
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from grok_cli.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from grok_cli.core.config import Config
     from grok_cli.errors import GrokError
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from grok_cli.library.training import train
     from grok_cli.runs.checkpoints import Snapshot
 
-__version__ = "0.1.0"
 __all__ = [
     "Config",
     "GrokError",

@@ -9,7 +9,9 @@ import grok_cli
 
 ROOT = Path(grok_cli.__file__).parent
 FLOORS = [  # from the ground up
+    "version",
     "errors",
+    "plugins",
     "core",
     "diagnostics",
     "runs",
@@ -56,6 +58,14 @@ def imported(file: Path, known: dict[str, Path]) -> Iterator[str]:
 def graph() -> dict[str, set[str]]:
     known = modules()
     return {name: {i for i in imported(file, known) if i in known} for name, file in known.items()}
+
+
+def test_no_module_imports_what_the_package_offers_to_others() -> None:
+    known = modules()
+    for name, file in known.items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "grok_cli":
+                assert {alias.name for alias in node.names} <= {*known, *FLOORS}, name
 
 
 def floor(module: str) -> str:

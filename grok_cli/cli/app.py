@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from grok_cli import __version__
 from grok_cli.cli import (
     animate,
     bench,
@@ -26,6 +25,7 @@ from grok_cli.cli import (
     upload,
 )
 from grok_cli.cli.help import Command, Group, examples
+from grok_cli.version import __version__
 
 
 class Commands(Group):

@@ -6,15 +6,12 @@ under `@operation`; another package gives a `Task` through an entry point of its
 with multiplication and the three "sum, then combine with p" games of arXiv 2602.06702's code.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
 from itertools import permutations
 
-from grok_cli.errors import UsageError
+from grok_cli.plugins import Parts
 
-ENTRY_POINT_GROUP = "grok_cli.tasks"
 Operation = Callable[[int, int, int], int]
 
 S5 = list(permutations(range(5)))  # in lexicographic order: element i of S5 is S5[i]
@@ -48,48 +45,16 @@ class Task:
         return [(a, b) for a in range(p) for b in range(start, p)]
 
 
-class Tasks(Mapping[str, Task]):
-    """Tasks by name: this package's, and those of other packages, each imported on first use."""
+class Tasks(Parts[Task]):
+    """Tasks by name."""
+
+    kind, expected = "task", "be a Task of the name '{}'"
 
     def __init__(self) -> None:
-        self._known: dict[str, Task] = {}
+        super().__init__({})
 
-    @cached_property
-    def _plugins(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-    def add(self, task: Task) -> None:
-        self._known[task.name] = task
-
-    def __iter__(self) -> Iterator[str]:
-        yield from dict.fromkeys([*self._known, *sorted(self._plugins)])
-
-    def __len__(self) -> int:
-        return len(self._known.keys() | self._plugins.keys())
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._known or name in self._plugins
-
-    def __getitem__(self, name: str) -> Task:
-        """The task of that name.
-
-        Raises:
-            KeyError: there is none.
-            UsageError: an entry point does not lead to a task of its name.
-        """
-        if name in self._known:
-            return self._known[name]
-        module = self._plugins[name].value
-        try:
-            task = self._plugins[name].load()
-        except (ImportError, AttributeError) as error:
-            raise UsageError(
-                f"task '{name}' of another package ({module}) cannot be imported: {error}; mend or "
-                "remove that package"
-            ) from None
-        if not isinstance(task, Task) or task.name != name:
-            raise UsageError(f"{module} was expected to be a Task of the name '{name}'")
-        return task
+    def fits(self, name: str, found: object) -> bool:
+        return isinstance(found, Task) and found.name == name
 
 
 TASKS = Tasks()
@@ -99,7 +64,7 @@ def operation(name: str, formula: str, **traits: object) -> Callable[[Operation]
     """Register a function (a, b, p) -> label as the task `name`."""
 
     def register(apply: Operation) -> Operation:
-        TASKS.add(Task(name, formula, apply, **traits))  # type: ignore[arg-type]
+        TASKS.own[name] = Task(name, formula, apply, **traits)  # type: ignore[arg-type]
         return apply
 
     return register

@@ -1,22 +1,17 @@
 """The registry of diagnostics: which there are, what they compute, what they cost.
 
-Looking up or checking a name imports neither torch nor the diagnostics: the names of the package's
-own are the file names in `measures/`, those of other packages the names of their entry points.
-A diagnostic is imported when it is taken out of `DIAGNOSTICS`.
+Looking up or checking a name imports neither torch nor the diagnostics.
 """
 
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Literal
 
 from grok_cli.core.config import ModelConfig
 from grok_cli.diagnostics import measures
 from grok_cli.diagnostics.errors import UnknownDiagnosticError
-from grok_cli.errors import UsageError
+from grok_cli.plugins import Parts
 
 if TYPE_CHECKING:
     from grok_cli.diagnostics.subject import Subject
@@ -24,8 +19,6 @@ if TYPE_CHECKING:
 Cost = Literal["cheap", "moderate", "expensive"]
 Compute = Callable[["Subject"], dict[str, float]]
 Columns = Callable[[ModelConfig], list[str]]
-
-ENTRY_POINT_GROUP = "grok_cli.diagnostics"
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,8 @@ def diagnostic(
 
     `columns` is the metrics' names, or a function that gives them for a model's configuration.
     """
-    names = columns if callable(columns) else _constant(columns)
+    fixed = [] if callable(columns) else list(columns)
+    names = columns if callable(columns) else lambda _config: list(fixed)
 
     def register(measure: Compute) -> Diagnostic:
         return Diagnostic(name, names, cost, formula, source, measure)
@@ -70,59 +64,20 @@ def diagnostic(
     return register
 
 
-def _constant(columns: Iterable[str]) -> Columns:
-    fixed = list(columns)
-    return lambda _config: list(fixed)
+class Registry(Parts[Diagnostic]):
+    """Diagnostics by name. This package's own are the files of `measures/`."""
 
+    kind, expected = "diagnostic", "hold a function under @diagnostic('{}', ...)"
 
-class Registry(Mapping[str, Diagnostic]):
-    """Diagnostics by name, each imported on first use."""
+    def __init__(self) -> None:
+        names = (module.name for module in pkgutil.iter_modules(measures.__path__))
+        super().__init__({n.replace("_", "-"): f"{measures.__name__}.{n}:{n}" for n in names})
 
-    @cached_property
-    def _modules(self) -> dict[str, str]:
-        found = pkgutil.iter_modules(measures.__path__)
-        return {m.name.replace("_", "-"): f"{measures.__name__}.{m.name}" for m in found}
+    def fits(self, name: str, found: object) -> bool:
+        return isinstance(found, Diagnostic) and found.name == name
 
-    @cached_property
-    def _plugins(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-    def __iter__(self) -> Iterator[str]:
-        yield from sorted(self._modules.keys() | self._plugins.keys())
-
-    def __len__(self) -> int:
-        return len(self._modules.keys() | self._plugins.keys())
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._modules or name in self._plugins
-
-    def __getitem__(self, name: str) -> Diagnostic:
-        """The diagnostic of that name.
-
-        Raises:
-            UnknownDiagnosticError: there is none; the message names the nearest.
-            UsageError: an entry point does not lead to a diagnostic of its name.
-        """
-        self.check([name])
-        if name in self._modules:
-            module = self._modules[name]
-            found = [v for v in vars(import_module(module)).values() if isinstance(v, Diagnostic)]
-        else:
-            module = self._plugins[name].value
-            try:
-                loaded = self._plugins[name].load()
-            except (ImportError, AttributeError) as error:
-                raise UsageError(
-                    f"diagnostic '{name}' of another package ({module}) cannot be imported: "
-                    f"{error}; mend or remove that package"
-                ) from None
-            found = [loaded] if isinstance(loaded, Diagnostic) else []
-        matching = [d for d in found if d.name == name]
-        if not matching:
-            raise UsageError(
-                f"{module} was expected to hold a function under @diagnostic('{name}', ...)"
-            )
-        return matching[0]
+    def unknown(self, name: str) -> Exception:
+        return UnknownDiagnosticError(name, self)
 
     def check(self, names: Iterable[str]) -> None:
         """Refuse a name that no diagnostic has, without importing any.
@@ -132,7 +87,7 @@ class Registry(Mapping[str, Diagnostic]):
         """
         for name in names:
             if name not in self:
-                raise UnknownDiagnosticError(name, self)
+                raise self.unknown(name)
 
 
 DIAGNOSTICS = Registry()

@@ -4,21 +4,18 @@ Options come from the section `executor:` of a sweep file and from flags, which 
 
     executor: {kind: slurm, partition: cpu, time: 4:00:00, options: {constraint: avx512}}
 
-Another package adds an executor by an entry point of the group `grok_cli.executors`: its name is
-the kind, and it leads to a subclass of `ExecutorOptions`.
+An entry point of another package is named by the kind, and leads to a subclass of
+`ExecutorOptions`.
 """
 
-import pkgutil
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Mapping
 from typing import Any
 
 from grok_cli.core.fields import checked
 from grok_cli.errors import UsageError, did_you_mean
 from grok_cli.executors.options import ExecutorOptions
+from grok_cli.plugins import Parts
 
-ENTRY_POINT_GROUP = "grok_cli.executors"
 OWN = {
     "local": "grok_cli.executors.local:LocalOptions",
     "slurm": "grok_cli.executors.slurm.options:SlurmOptions",
@@ -26,42 +23,19 @@ OWN = {
 }
 
 
-class Registry(Mapping[str, type[ExecutorOptions]]):
-    """The options of executors by kind, each imported on first use."""
+class Registry(Parts[type[ExecutorOptions]]):
+    """The options of executors by kind."""
 
-    @cached_property
-    def _plugins(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    kind, expected = "executor", "be a subclass of ExecutorOptions"
 
-    def __iter__(self) -> Iterator[str]:
-        yield from OWN
-        yield from sorted(self._plugins.keys() - OWN.keys())
+    def __init__(self) -> None:
+        super().__init__(OWN)
 
-    def __len__(self) -> int:
-        return len(OWN.keys() | self._plugins.keys())
+    def fits(self, name: str, found: object) -> bool:
+        return isinstance(found, type) and issubclass(found, ExecutorOptions)
 
-    def __contains__(self, kind: object) -> bool:
-        return kind in OWN or kind in self._plugins
-
-    def __getitem__(self, kind: str) -> type[ExecutorOptions]:
-        """The options of that kind.
-
-        Raises:
-            UsageError: there is none, or an entry point does not lead to such options.
-        """
-        if kind not in self:
-            raise UsageError(f"--executor {kind}: {suggestion(kind, self)}")
-        where = OWN.get(kind) or self._plugins[kind].value
-        try:
-            found = pkgutil.resolve_name(where)
-        except (ImportError, AttributeError) as error:
-            raise UsageError(
-                f"executor '{kind}' of another package ({where}) cannot be imported: {error}; "
-                "mend or remove that package"
-            ) from None
-        if not (isinstance(found, type) and issubclass(found, ExecutorOptions)):
-            raise UsageError(f"{where} was expected to be a subclass of ExecutorOptions")
-        return found
+    def unknown(self, name: str) -> Exception:
+        return UsageError(f"--executor {name}: {suggestion(name, self)}")
 
     def usable(self) -> dict[str, type[ExecutorOptions]]:
         """All that can be imported: a package that is broken is heard of when it is asked for."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from grok_cli.errors import UsageError
 from grok_cli.results.group import Group
-from grok_cli.results.run import SEED, STEP, Run, Tables
+from grok_cli.results.run import SEED, STEP, Run, Source
 from grok_cli.runs.settings import parse_value
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _group(name: str, content: _Found) -> Group:
         Run(
             name=kind.removeprefix("RUN_") if kind.startswith("RUN_") else f"{name}, {kind}",
             settings=settings | ({SEED: _seed(kind)} if kind.startswith("SEED_") else {}),
-            source=Tables(series),
+            source=Source.of(series),
         )
         for kind, series in content.runs.items()
     )

@@ -1,9 +1,9 @@
 """A run as tables and figures see it: settings, summary, and what was measured at which step."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
@@ -12,29 +12,23 @@ STEP = "step"
 SEED = "train.seed"
 
 
-class Source(Protocol):
-    """Where the metrics of a run come from."""
+@dataclass(frozen=True)
+class Source:
+    """Where the metrics of a run come from.
 
-    def metrics(self) -> list[str]:
-        """The names of what was measured, in order."""
-        ...
+    Attributes:
+        metrics: the names of what was measured, in order.
+        series: of one of them: columns "step" (Int64) and its name (Float64), by step, without
+            empty values.
+    """
 
-    def series(self, metric: str) -> "pl.DataFrame":
-        """One of them: columns "step" (Int64) and `metric` (Float64), by step, no empty values."""
-        ...
+    metrics: Sequence[str]
+    series: "Callable[[str], pl.DataFrame]"
 
-
-class Tables:
-    """Metrics that are in memory: from each name its series."""
-
-    def __init__(self, series: "Mapping[str, pl.DataFrame] | None" = None) -> None:
-        self._series = dict(series or {})
-
-    def metrics(self) -> list[str]:
-        return list(self._series)
-
-    def series(self, metric: str) -> "pl.DataFrame":
-        return self._series[metric]
+    @classmethod
+    def of(cls, tables: "Mapping[str, pl.DataFrame]") -> "Source":
+        """Tables in memory: from each name its series."""
+        return cls(list(tables), tables.__getitem__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +47,7 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
-    source: Source = field(default_factory=Tables, repr=False)
+    source: Source = field(default_factory=lambda: Source.of({}), repr=False)
 
     @property
     def status(self) -> str:
@@ -63,9 +57,9 @@ class Run:
     def seed(self) -> Any:
         return self.settings.get(SEED)
 
-    def metrics(self) -> list[str]:
+    def metrics(self) -> Sequence[str]:
         """The names of what was measured, in the order of its files."""
-        return self.source.metrics()
+        return self.source.metrics
 
     def series(self, metric: str) -> "pl.DataFrame":
         """The steps at which a metric was measured, in order, and its values.

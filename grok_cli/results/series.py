@@ -35,13 +35,21 @@ class Memory:
         Raises:
             GrokError: a file is damaged.
         """
+        import polars as pl
+
         read = read_series(files)
         values = {metric: _narrow(table[metric].to_numpy()) for metric, table in read.items()}
         size = sum(array.nbytes for array in values.values())
         if size > self.left:
-            return Files(files, list(read))
+            return Source(list(values), lambda metric: read_series(files, [metric])[metric])
         self.left -= size
-        return Kept({m: (self._shared(table[STEP]), values[m]) for m, table in read.items()})
+        steps = {metric: self._shared(table[STEP]) for metric, table in read.items()}
+
+        def kept(metric: str) -> pl.DataFrame:
+            numbers = values[metric].astype("float64", copy=False)
+            return pl.DataFrame({STEP: steps[metric], metric: numbers})
+
+        return Source(list(values), kept)
 
     def _shared(self, steps: "pl.Series") -> "Array":
         array = steps.to_numpy()
@@ -56,35 +64,6 @@ def _narrow(values: "Array") -> "Array":
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
     return narrow if np.array_equal(narrow, values, equal_nan=True) else values.copy()
-
-
-class Kept:
-    """Metrics in memory: from each name its steps and values."""
-
-    def __init__(self, series: "dict[str, tuple[Array, Array]]") -> None:
-        self._series = series
-
-    def metrics(self) -> list[str]:
-        return list(self._series)
-
-    def series(self, metric: str) -> "pl.DataFrame":
-        import polars as pl
-
-        steps, values = self._series[metric]
-        return pl.DataFrame({STEP: steps, metric: values.astype("float64", copy=False)})
-
-
-class Files:
-    """Metrics in files that are read whenever they are asked for."""
-
-    def __init__(self, files: Sequence[Path], metrics: list[str]) -> None:
-        self._files, self._metrics = files, metrics
-
-    def metrics(self) -> list[str]:
-        return self._metrics
-
-    def series(self, metric: str) -> "pl.DataFrame":
-        return read_series(self._files, [metric])[metric]
 
 
 def read_series(

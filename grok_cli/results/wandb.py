@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from grok_cli.core.config import KEYS, present_spelling
 from grok_cli.errors import GrokError
-from grok_cli.results.run import STEP, Run, Tables
+from grok_cli.results.run import STEP, Run, Source
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +24,7 @@ def wandb_runs(project: str) -> Iterator[Run]:
 
     try:
         for run in wandb.Api().runs(project):
-            yield Run(run.name, flat(run.config), _summary(run), source=Tables(history(run)))
+            yield Run(run.name, flat(run.config), _summary(run), source=Source.of(history(run)))
     except (wandb.Error, ValueError, OSError) as error:
         raise GrokError(
             f"{PREFIX}{project}: {str(error).strip() or type(error).__name__}; expected "

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from grok_cli import __version__
 from grok_cli.core.process import ProcessFacts
 from grok_cli.core.training import Trainer
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.files import write_text
 from grok_cli.runs.sweep_record import git_commit
+from grok_cli.version import __version__
 
 
 def record_environment(run: RunDir, trainer: Trainer, process: ProcessFacts) -> None:

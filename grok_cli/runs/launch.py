@@ -13,11 +13,12 @@ from grok_cli.core.process import prepare_process
 from grok_cli.core.training import Outcome, Recorder, Recorders, Trainer, find_device
 from grok_cli.diagnostics.schedule import schedule
 from grok_cli.errors import GrokError, GrokWarning, UsageError, cause
+from grok_cli.runs.bystander import bystander
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.claim import Claim
 from grok_cli.runs.directory import DONE, RunDir, changed_settings
 from grok_cli.runs.environment import record_environment
-from grok_cli.runs.recorder import STATE_KEYS, Bystander, RunRecorder
+from grok_cli.runs.recorder import STATE_KEYS, RunRecorder
 from grok_cli.runs.tensor_files import CheckpointError, load_tensors
 
 
@@ -70,7 +71,7 @@ def _train(
         wanted = config.measure.diagnostics
         initial = _initial_model(run, trainer) if wanted else None
         periodic = schedule(wanted, trainer.model, initial)
-        recorders = Recorders(recorder, Bystander(watcher), _wandb(run, config))
+        recorders = Recorders(recorder, bystander(Recorder, watcher), _wandb(run, config))
         return trainer.run(recorders, periodic, should_stop)
     finally:
         recorder.close()

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import IO, Any
 
 from grok_cli.core.config import Config
@@ -143,35 +143,6 @@ def _ends_with_step(stream: IO[bytes], end: int, step: int) -> bool:
     stream.seek(start)
     rows = stream.read(end - start).split(b"\n")
     return rows[-1] == b"" and rows[-2].startswith(b"%d," % step)
-
-
-class Bystander(Recorder):
-    """Passes everything on to a watcher, until that cannot write any more (its terminal or pipe is
-    gone): training must not end for that."""
-
-    def __init__(self, watcher: Recorder) -> None:
-        self.watcher = watcher
-
-    def _tell(self, tell: Callable[[Recorder], None]) -> None:
-        try:
-            tell(self.watcher)
-        except OSError:
-            self.watcher = Recorder()
-
-    def start(self, trainer: Trainer, columns: Sequence[str]) -> None:
-        self._tell(lambda watcher: watcher.start(trainer, columns))
-
-    def rows(self, rows: Sequence[Row]) -> None:
-        self._tell(lambda watcher: watcher.rows(rows))
-
-    def snapshot(self, trainer: Trainer) -> None:
-        self._tell(lambda watcher: watcher.snapshot(trainer))
-
-    def save(self, trainer: Trainer) -> None:
-        self._tell(lambda watcher: watcher.save(trainer))
-
-    def finish(self, trainer: Trainer, outcome: Outcome) -> None:
-        self._tell(lambda watcher: watcher.finish(trainer, outcome))
 
 
 def _cell(row: Row, column: str) -> str:

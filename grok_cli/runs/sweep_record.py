@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grok_cli import __version__
 from grok_cli.runs.files import write_text
+from grok_cli.version import __version__
 
 NAME = "sweep.json"
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from grok_cli.errors import GrokError
 from grok_cli.executors.base import Change, Executor, Job
 from grok_cli.executors.worker import INTERRUPTED, ending, last_lines
+from grok_cli.runs.bystander import bystander
 from grok_cli.runs.directory import DONE
 from grok_cli.sweeps.plan import PlannedRun
 from grok_cli.sweeps.states import Entry, Event
@@ -39,35 +40,6 @@ class SweepWatcher:
 
     def finish(self) -> None:
         """The sweep has ended."""
-
-
-class Bystander(SweepWatcher):
-    """Passes everything on to a watcher, until that cannot write any more (its terminal or pipe is
-    gone): the runs must not end for that."""
-
-    def __init__(self, watcher: SweepWatcher) -> None:
-        self.watcher = watcher
-
-    def _tell(self, tell: Callable[[SweepWatcher], None]) -> None:
-        try:
-            tell(self.watcher)
-        except OSError:
-            self.watcher = SweepWatcher()
-
-    def start(self, entries: Sequence[Entry]) -> None:
-        self._tell(lambda watcher: watcher.start(entries))
-
-    def changed(self, entry: Entry) -> None:
-        self._tell(lambda watcher: watcher.changed(entry))
-
-    def refreshed(self) -> None:
-        self._tell(lambda watcher: watcher.refreshed())
-
-    def stopping(self) -> None:
-        self._tell(lambda watcher: watcher.stopping())
-
-    def finish(self) -> None:
-        self._tell(lambda watcher: watcher.finish())
 
 
 class Driver:
@@ -100,7 +72,7 @@ class Driver:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.entries = [Entry(planned) for planned in runs]
-        self.executor, self.watcher = executor, Bystander(watcher)
+        self.executor, self.watcher = executor, bystander(SweepWatcher, watcher)
         self.retries, self.fail_fast, self.should_stop = retries, fail_fast, should_stop
         self.look_again, self.clock, self.sleep = look_again, clock, sleep
         self.is_stopping = False

@@ -4,7 +4,6 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from grok_cli.core import tasks
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.tasks import S5, TASKS, Task, Tasks, compose, inverse
@@ -122,8 +121,8 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Tasks:
         "broken": "no_such_module:TASK",
         "pi": "math:pi",
     }
-    points = [EntryPoint(name, place, tasks.ENTRY_POINT_GROUP) for name, place in places.items()]
-    monkeypatch.setattr(tasks, "entry_points", lambda group: points)
+    points = [EntryPoint(name, place, "grok_cli.tasks") for name, place in places.items()]
+    monkeypatch.setattr("grok_cli.plugins.entry_points", lambda group: points)
     monkeypatch.delitem(vars(TASKS), "_plugins", raising=False)
     monkeypatch.setitem(vars(TASKS), "_plugins", Tasks()._plugins)
     return TASKS

@@ -14,7 +14,6 @@ from grok_cli.core.data import Dataset
 from grok_cli.core.engines import PlainEngine
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
-from grok_cli.diagnostics import registry
 from grok_cli.diagnostics.registry import (
     DIAGNOSTICS,
     Registry,
@@ -170,8 +169,8 @@ def test_update_norm_of_adam_s_first_step_is_the_learning_rate_an_entry() -> Non
 def test_a_package_adds_a_diagnostic_through_an_entry_point(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    point = EntryPoint("weight-sum", f"{__name__}:weight_sum", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    point = EntryPoint("weight-sum", f"{__name__}:weight_sum", "grok_cli.diagnostics")
+    monkeypatch.setattr("grok_cli.plugins.entry_points", lambda group: [point])
     extended = Registry()
     assert "weight-sum" in list(extended)
     subject = small_subject()
@@ -193,8 +192,8 @@ def test_a_package_adds_a_diagnostic_through_an_entry_point(
 def test_an_entry_point_that_leads_elsewhere_is_refused(
     place: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point = EntryPoint("weight-sum", place, registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    point = EntryPoint("weight-sum", place, "grok_cli.diagnostics")
+    monkeypatch.setattr("grok_cli.plugins.entry_points", lambda group: [point])
     with pytest.raises(UsageError) as caught:
         Registry()["weight-sum"]
     assert str(caught.value) == message

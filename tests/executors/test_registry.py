@@ -35,13 +35,13 @@ def make_laptop(
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two packages are installed, of which one cannot be imported."""
-    group = registry.ENTRY_POINT_GROUP
+    group = "grok_cli.executors"
     points = [
         EntryPoint("laptop", f"{__name__}:LaptopOptions", group),
         EntryPoint("broken", "no_such_module:Options", group),
         EntryPoint("pi", "math:pi", group),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr("grok_cli.plugins.entry_points", lambda group: points)
     fresh = Registry()
     monkeypatch.setattr(registry, "EXECUTORS", fresh)
     monkeypatch.setattr("grok_cli.cli.executor_options.EXECUTORS", fresh)

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from grok_cli.results import Results, Run
-from grok_cli.results.run import Tables
+from grok_cli.results.run import Source
 
 NAN = float("nan")
 Values = dict[str, list[float]]
@@ -24,7 +24,7 @@ def run(settings: dict[str, Any], values: Values, seed: int = 456, every: int = 
     }
     summary = {"status": "finished"}
     name = "-".join([*map(str, settings.values()), f"s{seed}"])
-    return Run(name, settings | {"train.seed": seed}, summary, source=Tables(series))
+    return Run(name, settings | {"train.seed": seed}, summary, source=Source.of(series))
 
 
 def placements(**metrics: dict[str, list[list[float]]]) -> Results:

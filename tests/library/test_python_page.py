@@ -53,7 +53,7 @@ def test_parts_work_as_they_stand_on_the_page(
     assert task.apply(2, 3, 5) == 0
 
     point = EntryPoint("embedding-norm", "my_measures:embedding_norm", "grok_cli.diagnostics")
-    monkeypatch.setattr(diagnostics, "entry_points", lambda group: [point])
+    monkeypatch.setattr("grok_cli.plugins.entry_points", lambda group: [point])
     subject = small_subject()
     measured = diagnostics.Registry()["embedding-norm"].measure(subject)
     assert measured == {"mine/embedding_norm": subject.model.embed.norm().item()}

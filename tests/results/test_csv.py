@@ -13,7 +13,7 @@ from grok_cli.errors import UsageError
 from grok_cli.results import Results, Run
 from grok_cli.results.csv import parse_name, wide_columns
 from grok_cli.results.export import metric_table, write_long, write_tables
-from grok_cli.results.run import Tables
+from grok_cli.results.run import Source
 
 METRIC = "test/loss"
 
@@ -26,7 +26,7 @@ def run_of(seed: int, values: dict[int, float], **changes: Any) -> Run:
         schema={"step": pl.Int64, METRIC: pl.Float64},
     )
     kept = {METRIC: table} if values else {}
-    return Run(f"run {seed}", {"train.seed": seed, **named}, source=Tables(kept))
+    return Run(f"run {seed}", {"train.seed": seed, **named}, source=Source.of(kept))
 
 
 def read_back(results: Results, out: Path, *, per_seed: bool) -> Results:

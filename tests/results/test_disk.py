@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, series
 from grok_cli.results.disk import sound_summary
-from grok_cli.results.series import Files, Memory, read_series
+from grok_cli.results.series import Memory, read_series
 from grok_cli.runs.measured import add_measured
 from tests.written_runs import Rows, make_run
 
@@ -196,12 +196,14 @@ def test_what_is_kept_is_what_was_read(tmp_path_factory: Any, values: list[float
 def test_memory_holds_as_much_as_there_is_room_for(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("step,x\n1,0.5\n2,0.1\n")  # 0.1 needs 64 bits
     memory = Memory(limit=32)
-    assert memory.read([tmp_path / "a.csv"]).metrics() == ["x"]
+    assert memory.read([tmp_path / "a.csv"]).metrics == ["x"]
     assert memory.left == 16
     (tmp_path / "b.csv").write_text("step,x\n1,0.5\n2,0.25\n")
     memory.read([tmp_path / "b.csv"])
     assert memory.left == 8
-    assert isinstance(memory.read([tmp_path / "a.csv"]), Files)
+    beyond = memory.read([tmp_path / "a.csv"])
+    (tmp_path / "a.csv").write_text("step,x\n1,0.75\n")
+    assert beyond.series("x")["x"].to_list() == [0.75], "read again when it is asked for"
 
 
 def test_columns_of_old_runs_are_read_by_their_present_names(tmp_path: Path) -> None:

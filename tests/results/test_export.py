@@ -21,7 +21,7 @@ from grok_cli.errors import UsageError
 from grok_cli.results import Results, Run
 from grok_cli.results.export import metric_table
 from grok_cli.results.group import Group, group_keys
-from grok_cli.results.run import Tables
+from grok_cli.results.run import Source
 from tests.written_runs import Rows, make_run
 
 
@@ -195,7 +195,8 @@ def test_groups_of_a_million_rows_are_made_in_seconds() -> None:
     steps = list(range(1, 100_001))
     series = pl.DataFrame({"step": steps, "loss": [1.0 / step for step in steps]})
     runs = [
-        Run(str(seed), {"train.seed": seed}, source=Tables({"loss": series})) for seed in range(10)
+        Run(str(seed), {"train.seed": seed}, source=Source.of({"loss": series}))
+        for seed in range(10)
     ]
     started = time.monotonic()
     table = metric_table(Results.of(runs), "loss")

@@ -17,7 +17,7 @@ from grok_cli.results.phases import (
     group_phases,
     phase_stats,
 )
-from grok_cli.results.run import Tables
+from grok_cli.results.run import Source
 from tests.written_runs import make_run
 
 ACCURACY, RANK = "test/accuracy", "alpha_req/effective_rank_test"
@@ -34,7 +34,7 @@ def run_of(seed: int, summary: dict[str, object] | None = None, **values: list[f
         for key, column in values.items()
     }
     settings = {"model.ln_type": "off", "train.seed": seed}
-    return Run(f"s{seed}", settings, summary or {}, source=Tables(series))
+    return Run(f"s{seed}", settings, summary or {}, source=Source.of(series))
 
 
 def test_a_mean_over_some_runs_says_over_how_many() -> None:

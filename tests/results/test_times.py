@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from grok_cli.core.phases import Phases
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, Run
-from grok_cli.results.run import Tables
+from grok_cli.results.run import Source
 from grok_cli.results.times import (
     end_of,
     group_rows,
@@ -36,7 +36,7 @@ def run(
         )
     settings = {"model.ln_type": placement, "train.seed": seed, "train.steps": 5000}
     return Run(
-        f"{placement}-s{seed}", settings, {"status": "finished"} | summary, None, Tables(tables)
+        f"{placement}-s{seed}", settings, {"status": "finished"} | summary, None, Source.of(tables)
     )
 
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from grok_cli import __version__
 from grok_cli.executors.base import Job
 from grok_cli.executors.ray.mirror import Parcel, Stamps, changed_files, plant
 from grok_cli.executors.worker import Worker
 from grok_cli.runs.claim import process_started
 from grok_cli.runs.directory import RunDir
+from grok_cli.version import __version__
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 
-from grok_cli import __version__
 from grok_cli.errors import GrokError
 from grok_cli.executors.base import Change, Job, Told, changes_of
 from grok_cli.executors.ray.actor import News, Node
@@ -21,6 +20,7 @@ from grok_cli.executors.ray.mirror import Stamps, seed_files, write_parcel
 from grok_cli.executors.ray.options import RayOptions
 from grok_cli.runs.claim import EXPIRES, Claim, ClaimedError, live_owner
 from grok_cli.runs.directory import RunDir
+from grok_cli.version import __version__
 
 NEWS_SECONDS = 1.0  # between questions to an actor
 CLAIM_SECONDS = EXPIRES + 10.0  # after which a lost worker's claim is not its own any more
