@@ -169,14 +169,18 @@ def _run(sweep: Sweep, as_json: bool, retries: int, fail_fast: bool) -> None:
     if sweep.options.queued:
         console.print(FOLLOWING, highlight=False, markup=False, soft_wrap=True)
     interrupted = stop_on_signals()
-    entries = sweeps.run_sweep(
-        sweep,
-        typed_command(),
-        watcher(console),
-        retries=retries,
-        fail_fast=fail_fast,
-        should_stop=interrupted,
-    )
+    try:
+        entries = sweeps.run_sweep(
+            sweep,
+            typed_command(),
+            watcher(console),
+            retries=retries,
+            fail_fast=fail_fast,
+            should_stop=interrupted,
+        )
+    except KeyboardInterrupt:
+        say(f"killed; the same command goes on from what was saved: {typed_command()}")
+        raise
     lacking = [] if interrupted() else sweeps.missing_measures(entries)
     problems = sweeps.measure_missing(lacking, say, interrupted)
     report(entries, sweep.directory, as_json)

@@ -5,7 +5,6 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,7 +16,7 @@ from grok_cli.results.phases import PHASES
 from grok_cli.results.run import STEP
 from grok_cli.results.series import read_series
 from grok_cli.results.table import Include
-from grok_cli.runs.directory import RunDir, find_runs, snapshot_step
+from grok_cli.runs.directory import RunDir, find_runs, paths_of, snapshot_step
 
 if TYPE_CHECKING:
     import polars as pl
@@ -366,8 +365,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         return load_snapshot(place)
     if RunDir(place).exists():
         return Run(place)
-    places = [place] if place.is_dir() else map(Path, sorted(glob(os.fspath(path))))
-    found = dict.fromkeys(run.path for root in places for run in find_runs(root))
+    found = dict.fromkeys(run.path for root in paths_of(place) for run in find_runs(root))
     if not found:
         raise UsageError(
             f"{path}: no run there; expected a run's directory, a snapshot, a directory of runs or "

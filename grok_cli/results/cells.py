@@ -1,8 +1,10 @@
 """Names in cells of a CSV file."""
 
+import re
 from typing import Any
 
-FORMULA_STARTS = ("=", "+", "@")  # a spreadsheet computes a cell that begins so
+# A spreadsheet computes a cell that begins so; "-1e-5" is a number.
+FORMULA = re.compile(r"[=+@\t\r]|-(?![\d.]+(e[-+]?\d+)?$)")
 
 
 def name_cell(value: Any) -> Any:
@@ -13,4 +15,4 @@ def name_cell(value: Any) -> Any:
     if isinstance(value, (int, float, type(None))):
         return value
     text = str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return f"'{text}" if FORMULA.match(text) else text

@@ -286,6 +286,18 @@ def _runs_below(folder: Path, root: Path, linked: set[Path]) -> Iterator[RunDir]
             yield from _runs_below(path, root, linked)
 
 
+def paths_of(text: str | Path) -> list[Path]:
+    """The paths that a path or glob means: what exists under that name, or what matches.
+
+    The folders above that exist are meant as they are called, so that "[1]/*" finds what is there.
+    """
+    path = Path(text)
+    if path.exists():
+        return [path]
+    above = next((folder for folder in path.parents if folder.exists()), Path())
+    return [above / match for match in sorted(glob(str(path.relative_to(above)), root_dir=above))]
+
+
 def find_snapshots(paths: Iterable[str]) -> list[Path]:
     """The snapshot files that paths mean, each once: files, run directories, directories of runs,
     or globs of these.
@@ -295,7 +307,7 @@ def find_snapshots(paths: Iterable[str]) -> list[Path]:
     """
     found: list[Path] = []
     for text in paths:
-        matches = [Path(text)] if Path(text).exists() else [Path(m) for m in sorted(glob(text))]
+        matches = paths_of(text)
         files = [
             file
             for match in matches

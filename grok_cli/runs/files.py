@@ -41,12 +41,14 @@ def stream_output(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file that the user named, as `write` does: whole or not at all.
 
     A link is followed and stays a link. What is no regular file (a named pipe, a device) is
-    written to and stays what it is; so is whatever stands below /dev, such as /dev/stdout.
+    written to and stays what it is; so is whatever stands below /dev, such as /dev/stdout, for
+    which "-" stands.
 
     Raises:
         GrokError: it cannot be written, or half of it is written to what is no regular file.
         BrokenPipeError: whoever read has seen enough.
     """
+    path = Path("/dev/stdout") if path == Path("-") else path
     try:
         if path.parent == Path("/dev") or (path.exists() and not path.is_file()):
             with path.open("wb") as stream:

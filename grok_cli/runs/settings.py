@@ -174,8 +174,8 @@ def nearest_key(key: str) -> str:
     last = {known.partition(".")[2]: known for known in KEYS}
     plain = {short.replace("_", ""): known for short, known in last.items()}
     meant = USUAL_NAMES.get(name) or last.get(name) or plain.get(name.replace("_", ""))
-    if meant is None and (near := nearest(name, last)):
-        meant = last[near]
+    if meant is None and (near := nearest(name, known := USUAL_NAMES | last)):
+        meant = known[near]
     return f"did you mean {meant}?" if meant else did_you_mean(key, KEYS)
 
 

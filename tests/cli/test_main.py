@@ -14,6 +14,7 @@ import pytest
 from grok_cli.__main__ import run
 from grok_cli.cli import config
 from grok_cli.errors import GrokError, UsageError
+from tests.typed import type_in
 
 START = "from grok_cli.__main__ import main; import sys; sys.argv = ['grok', 'config', 'schema']; "
 
@@ -129,3 +130,18 @@ def test_terminal_that_is_gone_leaves_no_traceback(tmp_path: Path) -> None:
         grok.communicate("\n")
     assert errors.read_text() == ""
     assert grok.returncode in (0, 1)
+
+
+def test_second_ctrl_c_of_a_sweep_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("grok_cli.cli.sweep.sweeps.run_sweep", interrupted)
+    monkeypatch.setattr("sys.argv", ["grok", "sweep", "depth"])
+    ended = type_in(tmp_path, "sweep", "depth")
+    assert ended.returncode == 130
+    assert ended.stderr.endswith(
+        "killed; the same command goes on from what was saved: grok sweep depth\n"
+    )

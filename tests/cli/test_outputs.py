@@ -21,6 +21,8 @@ WRITERS = {
     "measure runs/a -m rank --csv out.csv": "out.csv",
     "measure-entropy runs/a --csv out.csv": "out.csv",
     "measure-entropy runs/a --plot out.svg": "out.svg",
+    "times runs --csv out.csv": "out.csv",
+    "plot times --out out.svg": "out.svg",
     "inspect runs/a --plot out.png": "out.png",
     "studies copy ln-positions out.yaml": "out.yaml",
 }
@@ -62,6 +64,19 @@ def test_link_is_followed(place: Path, command: str) -> None:
     assert done.returncode == 0, done.stderr
     assert file.is_symlink()
     assert target.read_bytes() not in (b"", b"old")
+
+
+def test_dash_is_what_a_pipe_reads(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert type_in(place, "runs", "--csv", "-").returncode == 0
+    assert capfd.readouterr().out.startswith("run,status,step")
+    assert not (place / "-").exists()
+
+
+def test_glob_below_a_folder_with_a_name_like_a_pattern(place: Path) -> None:
+    (place / "x[1]").symlink_to("runs")
+    done = type_in(place, "measure", "x[1]/*", "-m", "margin", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"x[1]/a/snapshots/step_000020.pt"' in done.stdout
 
 
 def test_copied_study_replaces_no_file(place: Path) -> None:

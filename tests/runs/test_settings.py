@@ -41,6 +41,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         ("model.ln_typo=off", ["unknown key model.ln_typo", "did you mean model.ln_type?"]),
         ("ln_type=off", ["unknown key ln_type", "did you mean model.ln_type?"]),
         ("train.sede=1", ["train.sede", "did you mean train.seed?"]),
+        ("opt.lrr=1", ["unknown key opt.lrr", "did you mean opt.learning_rate?"]),
         ("model.ln_type=mlppre", ["model.ln_type", "expected one of off", "mlp-pre?"]),
         ("train.steps=many", ["train.steps", "expected a valid integer", "'many'"]),
         ("train.steps=0", ["train.steps", "greater than or equal to 1"]),
