@@ -114,8 +114,8 @@ def _of_layer(measured: "Measurement", layer: int) -> dict[str, float]:
 
 def _plot(file: Path, measured: "Sequence[Measurement]") -> None:
     """Entropy against step, a line a run and layer."""
-    from grok_cli.figures.catalogue import lines_chart
     from grok_cli.figures.chart import Level
+    from grok_cli.figures.course import lines_chart
     from grok_cli.figures.matplotlib import draw, save
 
     lines = []

@@ -67,7 +67,8 @@ def plot(
     the effective rank has fallen half-way from its maximum to its last value. The file is the last
     line on stdout.
     """
-    from grok_cli.figures.catalogue import CATALOGUE, SPELLINGS, Options, make_chart
+    from grok_cli.figures.catalogue import CATALOGUE, SPELLINGS, make_chart
+    from grok_cli.figures.draft import Options
 
     what, paths = SPELLINGS.get(what, what), paths or [Path("runs")]
     file, look = out or Path(f"{what.replace('/', '_')}.png"), style or "screen"

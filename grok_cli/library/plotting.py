@@ -47,7 +47,8 @@ def plot(
         >>> grok.plot(run, "loss").axes[0].get_ylabel()
         'loss (nats)'
     """
-    from grok_cli.figures.catalogue import Options, make_chart
+    from grok_cli.figures.catalogue import make_chart
+    from grok_cli.figures.draft import Options
     from grok_cli.figures.matplotlib import draw
     from grok_cli.figures.style import SETTINGS
     from grok_cli.library.progress import shell

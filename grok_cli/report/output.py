@@ -127,7 +127,8 @@ def _figures(report: Report, beside: str, names: Sequence[str] | None = None) ->
     Args:
         beside: what the paths of the files begin with.
     """
-    from grok_cli.figures.catalogue import Options, charts_of
+    from grok_cli.figures.catalogue import charts_of
+    from grok_cli.figures.draft import Options
     from grok_cli.figures.matplotlib import draw, save
 
     options = Options(

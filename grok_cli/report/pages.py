@@ -9,7 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from grok_cli.core.placement import PLACEMENTS
-from grok_cli.figures.catalogue import Options, charts_of
+from grok_cli.figures.catalogue import charts_of
+from grok_cli.figures.draft import Options
 from grok_cli.figures.svg import figure_html
 from grok_cli.report.published import published
 from grok_cli.report.report import Report

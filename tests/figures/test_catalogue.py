@@ -11,8 +11,9 @@ from rich.console import Console
 
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.errors import UsageError
-from grok_cli.figures.catalogue import CATALOGUE, Options, charts_of, make_chart
+from grok_cli.figures.catalogue import CATALOGUE, charts_of, make_chart
 from grok_cli.figures.chart import Reference
+from grok_cli.figures.draft import Options
 from grok_cli.figures.matplotlib import draw
 from grok_cli.figures.scale import Scale, tick_text
 from grok_cli.figures.svg import figure_html, thinned

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 
 from grok_cli.cli.app import app
 from grok_cli.errors import GrokError, UsageError
-from grok_cli.figures.catalogue import CATALOGUE, Options, lines_chart, make_chart
+from grok_cli.figures.catalogue import CATALOGUE, make_chart
 from grok_cli.figures.chart import Level
+from grok_cli.figures.course import lines_chart
+from grok_cli.figures.draft import Options
 from grok_cli.figures.matplotlib import draw, save
 from grok_cli.results import Results
 from tests.groups import train_groups
