@@ -4,9 +4,13 @@ import re
 
 # Part of the mutant's name, part of a line that it makes (or takes away) -> why no test notices it.
 EQUIVALENT: list[tuple[str, str, str]] = [
-    ("findings.x_find__", "phases.see_test(1, accuracy", "one evaluation: any step is its step"),
+    ("x_find__", "phases.see_test(1, accuracy", "one evaluation: any step is its step"),
+    ("x_look__", "phases.see_t", "one evaluation: any step is its step"),
+    ("x_look__", "Watched(None)", "keeps more steps than are looked at"),
     ("distance_irrelevance__", "[a, (a - a[:, None]) % p]", "distance -d instead of d, over all d"),
     ("x__as_feature__", "outer.left.shape[1] > 2", "a weight is read at one position or at three"),
+    ("LayeredForm", "queries=1), passed_on=2)", "the last position alone is read"),
+    ("x_choices__", "is Literal) or True", "other types have no arguments here"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
 ]
 

@@ -162,6 +162,8 @@ def test_identity_is_whole_sections() -> None:
     assert affects_result("other.key")
     assert not affects_result("train.threads")  # its earlier spelling
     assert [present_spelling(key) for key in MOVED] == list(MOVED.values())
+    moved = {"save_every", "engine", "device", "threads", "diagnostics"}
+    assert {key for key in MOVED if key.startswith("train.")} == {f"train.{name}" for name in moved}
 
 
 def test_a_run_is_named_by_task_placement_seed_and_digest() -> None:

@@ -41,6 +41,16 @@ def test_parity_divides_by_odd_b() -> None:
     assert TASKS["parity"].apply(3, 5, 7) == TASKS["divide"].apply(3, 5, 7)
 
 
+def test_division_is_for_primes() -> None:
+    for p in range(2, 32):
+        data = {"task": "divide", "modulus": p, "test_ratio": 0.5}
+        if p in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31):
+            assert Config.model_validate({"data": data}).data.modulus == p
+        else:
+            with pytest.raises(ValueError, match=f"data.modulus: {p} is not prime"):
+                Config.model_validate({"data": data})
+
+
 def test_s5_is_a_group() -> None:
     for a in range(0, 120, 7):
         assert compose(a, 0) == compose(0, a) == a  # element 0 is the identity

@@ -111,6 +111,15 @@ def test_any_frequency_below_p_half_is_a_circle_wherever_its_centre_lies(p: int)
         assert embedding_circularity(circle) == pytest.approx(1)
 
 
+def test_circularity_is_the_mean_over_the_first_four_components() -> None:
+    """Three are pure waves; half of the fourth is one wave; the fifth, a third, does not count."""
+    angle = 2 * math.pi * torch.arange(11).double() / 11
+    fourth = (3 * angle).cos() + (4 * angle).cos()
+    fifth = (3 * angle).sin() + (4 * angle).sin() + (5 * angle).sin()
+    components = [8 * angle.cos(), 7 * angle.sin(), 6 * (2 * angle).cos(), 3 * fourth, fifth]
+    assert embedding_circularity(torch.stack(components, dim=1)) == pytest.approx(3.5 / 4)
+
+
 def test_logits_of_the_sum_are_irrelevant_of_distance_and_those_of_the_difference_are_not() -> None:
     p = 13
     a = torch.arange(p)
