@@ -112,12 +112,14 @@ class Witness:
     def __init__(self) -> None:
         self.previous: dict[str, Tensor] = {}
         self.now: dict[str, Tensor] = {}
+        self.dataset: Dataset | None = None
 
     def measure(
         self, model: Transformer, dataset: Dataset, previous: Mapping[str, Tensor]
     ) -> dict[str, float]:
         self.previous = {name: tensor.clone() for name, tensor in previous.items()}
         self.now = {name: p.detach().clone() for name, p in model.trainable().items()}
+        self.dataset = dataset
         return {"seen": 1.0}
 
 
@@ -132,6 +134,12 @@ def test_a_diagnostic_is_handed_the_weights_before_the_update_and_those_after_it
     for name, weight in two.model.trainable().items():
         assert witness.now[name].equal(weight)
         assert not witness.previous[name].equal(weight)
+
+
+def test_a_diagnostic_is_handed_the_data_of_the_run() -> None:
+    witness, trainer = Witness(), Trainer(small_config(train__steps=1))
+    trainer.run(periodic=[witness])
+    assert witness.dataset is trainer.dataset
 
 
 def test_the_order_of_batches_depends_on_the_seed() -> None:

@@ -1,14 +1,17 @@
 """The loop: what a row holds, when things happen, and that interruptions leave no trace."""
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grok_cli.core import training
 from grok_cli.core.training import (
     Outcome,
     Recorder,
@@ -88,6 +91,22 @@ def test_snapshots_and_saves_come_on_their_steps_and_at_the_end() -> None:
     Trainer(small_config(train__steps=57)).run(memory)
     assert memory.snapshots == [0, 1, 10, 20, 40, 50, 57]
     assert memory.saves == [20, 40, 57]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ends"), [(0.0, [1, 10, 20, 40, 50, 57]), (1.1, list(range(1, 58)))]
+)
+def test_rows_are_handed_over_with_what_is_kept_and_after_a_second(
+    seconds: float, ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock goes on by so many seconds each time that it is read."""
+    clock = itertools.count()
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: seconds * next(clock)))
+    handed_over: list[int] = []
+    listener = Recorder()
+    monkeypatch.setattr(listener, "rows", lambda rows: handed_over.append(int(rows[-1]["step"])))
+    Trainer(small_config(data__modulus=7, train__steps=57)).run(listener)
+    assert handed_over == ends
 
 
 def test_evaluations_are_even_or_evenly_spaced_in_the_logarithm() -> None:

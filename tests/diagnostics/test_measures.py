@@ -109,6 +109,8 @@ def test_any_frequency_below_p_half_is_a_circle_wherever_its_centre_lies(p: int)
         angle = 2 * math.pi * k * torch.arange(p).double() / p
         circle = torch.stack([angle.cos() + 30, angle.sin() - 70], dim=1)
         assert embedding_circularity(circle) == pytest.approx(1)
+        among_six = circle @ torch.randn(2, 6, generator=rng(), dtype=torch.float64)
+        assert embedding_circularity(among_six) == pytest.approx(1)  # four have no extent
 
 
 def test_circularity_is_the_mean_over_the_first_four_components() -> None:
@@ -158,6 +160,8 @@ def test_softmax_collapses_where_the_others_are_rounded_away() -> None:
     assert collapsed(logits, labels, torch.float32) == pytest.approx(2 / 3)
     assert collapsed(logits, labels, torch.float64) == pytest.approx(1 / 3)
     assert collapsed(-logits, labels, torch.float16) == 0  # certain, but wrong
+    apart = torch.tensor([[0.0, 0], [1000.0, 0]])  # each row by itself
+    assert collapsed(apart, labels[:2], torch.float64) == pytest.approx(1 / 2)
 
 
 def test_logit_scale_ignores_a_common_constant() -> None:

@@ -11,6 +11,7 @@ from grok_cli.core.model import Transformer
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.diagnostics import forward, tangent_kernel
 from grok_cli.diagnostics.errors import NoInitialModelError
+from grok_cli.diagnostics.measures.ntk_full import sample
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.diagnostics.tangent_kernel import kernel_of_all, kernel_of_sum, relative_distance
@@ -111,6 +112,11 @@ def test_distance_is_that_of_the_kernels_at_both_moments() -> None:
     expected = float((now - then).norm() / then.norm())
     assert values["ntk/relative_distance"] == pytest.approx(expected)
     assert values["ntk/ntk_init_fro"] == pytest.approx(float(then.norm()))
+
+
+def test_the_full_kernel_is_of_the_first_128_training_rows() -> None:
+    tokens = torch.arange(600).view(200, 3)
+    assert sample(tokens).equal(tokens[:128])
 
 
 def test_kernel_at_the_start_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
