@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from grok_cli.core.loss import row_losses
+from grok_cli.diagnostics.measures.attention import attention_values
 from grok_cli.diagnostics.measures.fourier import column_energy
 from grok_cli.diagnostics.measures.htsr import weight_matrices, weight_spectrum
 from grok_cli.diagnostics.measures.progress import AnswerWaves, excluded_loss, restricted_loss
@@ -59,6 +60,15 @@ def test_rank_of_the_attention_output_is_that_of_the_last_position() -> None:
 
 def waves_of(by_answer: torch.Tensor, keys: list[int]) -> AnswerWaves:
     return AnswerWaves(by_answer, shares(by_answer), torch.tensor(keys))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_attention_over_a_split_is_that_of_its_rows(split: str) -> None:
+    subject = small_subject()
+    weights = subject.trace.attention[0][subject.dataset.rows(split)].mean(dim=1)
+    expected = float(-(weights * weights.log()).sum(dim=-1).mean())
+    values = attention_values(subject, split)
+    assert values["attention/attn_score_entropy"] == pytest.approx(expected)
 
 
 def test_restricted_loss_keeps_the_mean_of_the_logits_and_the_key_waves_alone() -> None:

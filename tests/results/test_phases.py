@@ -104,6 +104,7 @@ def test_compression_is_half_way_from_the_maximum_to_the_end() -> None:
     assert compression_step(steps, np.array([1, 10, 8, 6.1, 6, 2.0])) == 50
     assert compression_step(steps, np.array([1, 10, np.nan, 6, 4, 2.0])) == 40
     assert compression_step(steps, np.array([1, 10, 9.9, 9.8, 9.5, 9.1])) is None  # by 9 %
+    assert compression_step(steps, np.array([1, 10, 9.9, 9.8, 9.5, 9.0])) == 50  # by 10 %
     assert compression_step(steps, np.full(6, np.nan)) is None
 
 
