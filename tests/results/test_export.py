@@ -166,6 +166,8 @@ def test_groups_are_named_by_what_varies_but_seeds() -> None:
     assert group.name == "model.ln_type: pre, opt.weight_decay: 1"
     assert group.label == "pre, weight decay 1"
     assert group_keys([runs[0], runs[2]]) == ["model.ln_type"]
+    seeds = [{"train.seed": seed, "data.split_seed": seed + 1} for seed in (1, 2)]
+    assert group_keys(seeds) == ["model.ln_type"]
 
 
 def test_coarser_groups_average_over_the_rest(two_placements: Path, tmp_path: Path) -> None:
