@@ -60,7 +60,20 @@ SLOW = [
     "tests/core/test_fast_engine.py::test_training_is_the_same_with_any_number_of_threads",
     "tests/diagnostics/test_measures.py::test_attention_on_the_published_rows_is_the_published_entropy",
     "tests/diagnostics/test_spectra.py::test_exponent_equals_that_of_the_powerlaw_package",
-    "tests/report/test_report.py",
+    *(
+        f"tests/report/test_report.py::test_{test}"  # those in a browser, and a sweep
+        for test in (
+            "sweep_then",
+            "figures_are",
+            "hovering",
+            "the_box",
+            "pressing",
+            "every_chart",
+            "tables_fit",
+            "page_never",
+            "dark_screens",
+        )
+    ),
     "tests/sweeps/test_kill.py",
     "tests/sweeps/test_studies.py::test_shortened_study_trains_to_a_report",
 ]
