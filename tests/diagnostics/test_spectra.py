@@ -68,6 +68,25 @@ def test_exponent_needs_two_different_values() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", range(4))
+def test_exponent_is_that_of_the_tail_that_fits_best(seed: int) -> None:
+    """Clauset et al., equations 3.1 and 3.9, start by start; values that repeat, and zeros."""
+    drawn = torch.rand(14, generator=torch.Generator().manual_seed(seed)).double() ** -1.5
+    values = sorted([*drawn.tolist(), float(drawn[0]), float(drawn[1])])
+    fits = []
+    for start in dict.fromkeys(values[: values.index(values[-1])]):
+        tail = [x for x in values if x >= start]
+        alpha = 1 + len(tail) / sum(math.log(x / start) for x in tail)
+        distance = max(
+            abs(place / len(tail) - (1 - (x / start) ** (1 - alpha)))
+            for place, x in enumerate(tail)
+        )
+        fits.append((distance, alpha))
+    assert len({alpha for _, alpha in fits}) > 1
+    measured = power_law_alpha(torch.tensor([*values, 0.0, 0.0], dtype=torch.float64))
+    assert measured == pytest.approx(min(fits)[1])
+
+
 def test_exponent_equals_that_of_the_powerlaw_package() -> None:
     powerlaw = pytest.importorskip("powerlaw", minversion="2")
     generator = torch.Generator().manual_seed(1)
