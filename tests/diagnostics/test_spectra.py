@@ -67,7 +67,6 @@ def test_exponent_needs_two_different_values() -> None:
     assert math.isnan(power_law_alpha(torch.tensor([2.0, 2.0, 0.0])))
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(4))
 def test_exponent_is_that_of_the_tail_that_fits_best(seed: int) -> None:
     """Clauset et al., equations 3.1 and 3.9, start by start; values that repeat, and zeros."""
@@ -87,6 +86,7 @@ def test_exponent_is_that_of_the_tail_that_fits_best(seed: int) -> None:
     assert measured == pytest.approx(min(fits)[1])
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_exponent_equals_that_of_the_powerlaw_package() -> None:
     powerlaw = pytest.importorskip("powerlaw", minversion="2")
     generator = torch.Generator().manual_seed(1)
