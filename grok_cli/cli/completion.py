@@ -9,8 +9,6 @@ from pathlib import Path
 
 from typer import Context
 
-import grok_cli
-
 
 def among(names: Iterable[str]) -> Callable[[str], list[str]]:
     """Completion by fixed names."""
@@ -73,8 +71,9 @@ def studies(incomplete: str) -> list[str]:
 
 def study_names(incomplete: str) -> list[str]:
     """Studies of the package."""
-    files = (Path(grok_cli.__file__).parent / "studies").glob("*.yaml")
-    return _beginning(sorted(file.stem for file in files), incomplete)
+    from grok_cli.sweeps.spec import study_files
+
+    return _beginning([file.stem for file in study_files()], incomplete)
 
 
 def figures(incomplete: str) -> list[str]:

@@ -52,12 +52,12 @@ def report(
     check_directory(directory)
     if compact is not None and (markdown or out is not None):
         raise UsageError("--compact FOLDER writes a folder; leave out --markdown and --out")
-    spec, name = _spec(directory, study)
+    spec = _spec(directory, study)
 
     from grok_cli.report.output import write_compact, write_html, write_markdown
     from grok_cli.report.report import make_report
 
-    content = make_report(directory, spec, name, where=where or ())
+    content = make_report(directory, spec, where=where or ())
     check_found(content.results, where)
     file = compact or out or directory / ("report.md" if markdown else "report.html")
     write = write_compact if compact else write_markdown if markdown else write_html
@@ -66,15 +66,16 @@ def report(
     end(content.problems)
 
 
-def _spec(directory: Path, study: str | None) -> "tuple[Spec | None, str]":
-    """The sweep that the runs are of, and what `grok sweep` takes to run it."""
+def _spec(directory: Path, study: str | None) -> "Spec | None":
+    """The sweep that the runs are of."""
     from grok_cli.runs.sweep_record import read_records
-    from grok_cli.sweeps.spec import STUDIES, find_spec, read_spec
+    from grok_cli.sweeps.spec import named, study_files
 
     if study is not None:
-        return read_spec(find_spec(study)), study
+        return named(study)
+    known = {file.stem for file in study_files()}
     recorded = [entry.get("spec") for entry in read_records(directory)]
     for name in (directory.resolve().name, *reversed(recorded)):
-        if isinstance(name, str) and (STUDIES / f"{name}.yaml").is_file():
-            return read_spec(STUDIES / f"{name}.yaml"), name
-    return None, ""
+        if isinstance(name, str) and name in known:
+            return named(name)
+    return None

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import layer
 from grok_cli.sweeps import sweep as sweeps
 from grok_cli.sweeps.seeds import parse_seeds
-from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
+from grok_cli.sweeps.spec import PAPER, Spec, named, parse_grid
 from grok_cli.sweeps.sweep import Sweep
 
 SLURM = "With --executor slurm"  # a heading of the help
@@ -102,20 +103,18 @@ def sweep(
     seeds. The same command again skips what is finished and goes on with what is not. The
     directory is the last line on stdout.
     """
-    spec, fixed, directory = _wanted(file, grid or [], typed)
+    spec, fixed = _wanted(file, grid or [], typed)
     if seeds is not None and "train.seed" in spec.grid:
         raise UsageError("train.seed: given by a grid and by --seeds; leave one out")
     if no_reuse and reuse:
         raise UsageError("--reuse and --no-reuse: choose one")
     planned = sweeps.plan_sweep(
         spec,
-        file,
-        runs_dir or directory,
         executor.resolve(spec.executor, file or "sweep"),
+        runs_dir,
         fixed=fixed,
         seeds=parse_seeds(seeds) if seeds is not None else None,
         reuse=None if no_reuse else reuse or [],
-        beside=file is not None or runs_dir is not None,
     )
     given = zip(ACTIONS, (status, detach, cancel, dry_run), strict=True)
     actions = [flag for flag, is_given in given if is_given]
@@ -222,18 +221,17 @@ def _ask(sweep: Sweep, seeds: str | None) -> None:
         raise UsageError("nothing was started")
 
 
-def _wanted(file: str | None, grid: list[str], typed: Typed) -> tuple[Spec, dict[str, Any], Path]:
-    """The sweep, the settings that are typed and so win over it, and the directory of its runs."""
+def _wanted(file: str | None, grid: list[str], typed: Typed) -> tuple[Spec, dict[str, Any]]:
+    """The sweep, and the settings that are typed and so win over it."""
     fixed, origin = layer(typed.file, typed.flags, typed.sets)
     typed_grid = parse_grid(grid)
     for key in typed_grid:
         if key in fixed:
             raise UsageError(f"{key}: given by --grid and by {origin[key]}; leave one out")
-    directory = Path("runs")
     if file is None:
-        return Spec(grid=typed_grid) if typed_grid else PAPER, fixed, directory
-    path = find_spec(file)
-    return sweeps.with_grid(read_spec(path), typed_grid), fixed, directory / path.stem
+        return Spec(grid=typed_grid) if typed_grid else PAPER, fixed
+    spec = named(file)
+    return replace(spec, grid={**spec.grid, **typed_grid}), fixed
 
 
 def typed_command(*more: str) -> str:

@@ -13,7 +13,7 @@ from grok_cli.library.runs import Run, Runs
 from grok_cli.library.settings import Shortcuts, plain, settings_of, spelled
 from grok_cli.runs.settings import is_sweep
 from grok_cli.sweeps.seeds import seeds_of_file
-from grok_cli.sweeps.spec import PAPER, Spec, find_spec, read_spec, spec_of
+from grok_cli.sweeps.spec import PAPER, Spec, named, spec_of
 from grok_cli.sweeps.sweep import measure_missing, missing_measures, plan_sweep, run_sweep
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def sweep(
     from grok_cli.library.progress import SweepLine, shell, stop_on_interrupt
     from grok_cli.sweeps.drive import SweepWatcher
 
-    spec, title, folder = _wanted(what)
+    spec = _wanted(what)
     given = settings_of(settings, shortcuts, SOURCE)
     if isinstance(executor, Mapping):
         section, kind = executor, None
@@ -80,15 +80,13 @@ def sweep(
         raise UsageError("train.seed: given by the sweep or a setting, and by seeds; leave one out")
     plan = plan_sweep(
         spec,
-        title,
-        folder if runs_dir is None else Path(runs_dir),
-        build_options(section, title or SOURCE, kind, flags),
+        build_options(section, spec.name or SOURCE, kind, flags),
+        None if runs_dir is None else Path(runs_dir),
         fixed=given,
         seeds=None if seeds is None else seeds_of_file(plain(seeds), SOURCE),
-        beside=title is not None or runs_dir is not None,
     )
     shown = shell() is not None if progress is None else progress
-    command = f"grok sweep {shlex.quote(title or '--grid')} (from Python)"
+    command = f"grok sweep {shlex.quote(spec.name or '--grid')} (from Python)"
     with stop_on_interrupt() as interrupted:
         watcher = SweepLine() if shown else SweepWatcher()
         entries = run_sweep(plan, command, watcher, should_stop=interrupted)
@@ -106,19 +104,13 @@ def sweep(
     return Runs(tuple(Run(e.planned.run.path) for e in entries if e.planned.run.exists()))
 
 
-def _wanted(
-    what: str | os.PathLike[str] | Mapping[str, Any] | None,
-) -> tuple[Spec, str | None, Path]:
-    """The sweep, the study or file that describes it, and where its runs lie."""
-    folder = Path("runs")
+def _wanted(what: str | os.PathLike[str] | Mapping[str, Any] | None) -> Spec:
+    """The sweep."""
     if what is None:
-        return PAPER, None, folder
-    if isinstance(what, Mapping):
-        content = (
-            what
-            if is_sweep(what)
-            else {"grid": {key: plain(values) for key, values in spelled(what).items()}}
-        )
-        return spec_of(content, SOURCE), None, folder
-    file = find_spec(os.fspath(what))
-    return read_spec(file), os.fspath(what), folder / file.stem
+        return PAPER
+    if not isinstance(what, Mapping):
+        return named(os.fspath(what))
+    if is_sweep(what):
+        return spec_of(what, SOURCE)
+    grid = {key: plain(values) for key, values in spelled(what).items()}
+    return spec_of({"grid": grid}, SOURCE)

@@ -9,7 +9,7 @@ from typing import Any
 
 import grok_cli
 from grok_cli.pages import commands, interface, measures, settings, studies
-from grok_cli.sweeps.studies import study_files
+from grok_cli.sweeps.spec import study_files
 
 PACKAGE = Path(grok_cli.__file__).parent
 WRITTEN = PACKAGE / "docs"

@@ -9,8 +9,8 @@ from grok_cli.pages.markdown import code, escaped, page, table
 from grok_cli.report.published import Milestones, PublishedGroup, published
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
-from grok_cli.sweeps.spec import read_spec
-from grok_cli.sweeps.studies import find_study, study_files
+from grok_cli.sweeps.spec import read_spec, study_files
+from grok_cli.sweeps.studies import find_study
 
 TITLE = "Every study"
 INTRODUCTION = """\

@@ -282,14 +282,11 @@ class Report:
         return [session for run in self.runs for session in _sessions(run)]
 
 
-def make_report(
-    directory: Path, spec: Spec | None = None, spec_name: str = "", *, where: Sequence[str] = ()
-) -> Report:
+def make_report(directory: Path, spec: Spec | None = None, *, where: Sequence[str] = ()) -> Report:
     """Gather what there is to report about the runs in a directory.
 
     Args:
         spec: the sweep that they are of.
-        spec_name: its name or file.
         where: filters such as "model.ln_type=pre"; see `parse_where`.
 
     Raises:
@@ -303,8 +300,8 @@ def make_report(
         there = {Path(run.name).name for run in runs}
         missing = [p.name for p in plan_runs(spec, {}, None, directory) if p.name not in there]
     recorded = [entry["command"] for entry in read_records(directory)]
-    if not recorded and spec_name:
-        recorded = [shlex.join(["grok", "sweep", spec_name])]
+    if not recorded and spec is not None and spec.name:
+        recorded = [shlex.join(["grok", "sweep", spec.name])]
     return Report(directory, results, spec, tuple(recorded), missing)
 
 

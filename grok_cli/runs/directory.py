@@ -16,7 +16,6 @@ wandb/             W&B's own files (only with W&B)
 In a sweep's directory, a run that another sweep trained is a link to that one's run directory.
 """
 
-import json
 import os
 import re
 import shlex
@@ -30,7 +29,7 @@ from pydantic import ValidationError
 from grok_cli.core.config import BEFORE_INIT_DRAWS, IDENTITY, Config, digest_of
 from grok_cli.errors import UsageError, cause
 from grok_cli.runs.claim import live_owner
-from grok_cli.runs.files import read_json, write_text
+from grok_cli.runs.files import read_entries, read_json, write_text
 from grok_cli.runs.settings import build_config, dump_config, flatten, read_yaml
 
 RUN_NAME = re.compile(r".+-s\d+-([0-9a-f]{10})")  # as Config.run_name() makes them
@@ -180,12 +179,7 @@ class RunDir:
 
     def sessions(self) -> list[dict[str, Any]]:
         """The facts of each session of training, the first first; [] if none or damaged."""
-        try:
-            content = json.loads(self.environment_file.read_text())
-        except (FileNotFoundError, ValueError, RecursionError):
-            return []
-        is_list = isinstance(content, list)
-        return [entry for entry in content if isinstance(entry, dict)] if is_list else []
+        return read_entries(self.environment_file)
 
     def start_over(self) -> str:
         """What to do where the resume state cannot be used, for messages."""

@@ -109,3 +109,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """The objects of the list in a JSON file, or the only one; [] if that cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return []
+    entries = content if isinstance(content, list) else [content]
+    return [entry for entry in entries if isinstance(entry, dict)]

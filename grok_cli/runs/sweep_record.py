@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grok_cli.runs.files import write_text
+from grok_cli.runs.files import read_entries, write_text
 from grok_cli.version import __version__
 
 NAME = "sweep.json"
@@ -21,16 +21,8 @@ NAME = "sweep.json"
 
 def read_records(directory: Path) -> list[dict[str, Any]]:
     """The entries of a directory's sweep.json; [] if there is none, or it is damaged."""
-    try:
-        content = json.loads((directory / NAME).read_text())
-    except (OSError, ValueError, RecursionError):
-        return []
-    entries = content if isinstance(content, list) else [content]
-    return [
-        entry
-        for entry in entries
-        if isinstance(entry, dict) and isinstance(entry.get("command"), str)
-    ]
+    entries = read_entries(directory / NAME)
+    return [entry for entry in entries if isinstance(entry.get("command"), str)]
 
 
 def record_sweep(directory: Path, command: str, spec: str | None, runs: int) -> None:

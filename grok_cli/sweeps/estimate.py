@@ -120,11 +120,13 @@ def pace(config: Config) -> str:
 
 def recorded_speeds(runs: Iterable[RunDir]) -> Speeds:
     """The speeds of those of the runs that finished on this machine."""
-    here = socket.gethostname()
+    here = [socket.gethostname()]
     return Speeds(
         (run.config(), speed)
         for run in runs
-        if run.exists() and _host(run) == here and (speed := _speed(run.recorded_summary()))
+        if run.exists()
+        and [session.get("host") for session in run.sessions()[-1:]] == here
+        and (speed := _speed(run.recorded_summary()))
     )
 
 
@@ -200,11 +202,3 @@ def _speed(summary: dict[str, Any]) -> float | None:
     speed = summary.get("steps_per_second")
     finished = summary["status"] == "finished"
     return float(speed) if finished and isinstance(speed, (int, float)) and speed > 0 else None
-
-
-def _host(run: RunDir) -> str | None:
-    """The machine that trained a run last; None if that is not known."""
-    try:
-        return str(json.loads(run.environment_file.read_text())[-1]["host"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None

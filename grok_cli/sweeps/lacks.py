@@ -4,7 +4,7 @@ A run may have been trained for another sweep, which measured less, or before th
 more. Measuring never changes training, so the run need not be trained again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,14 +62,6 @@ def measure_lack(lack: Lack, should_stop: Callable[[], bool] = lambda: False) ->
     for _ in measure_snapshots(lack.files, [lack.diagnostic]):
         if should_stop():
             return
-
-
-def names(lacking: list[Lack]) -> Mapping[str, int]:
-    """How many runs lack which diagnostic."""
-    counts: dict[str, int] = {}
-    for lack in lacking:
-        counts[lack.diagnostic] = counts.get(lack.diagnostic, 0) + 1
-    return counts
 
 
 def _columns(run: RunDir) -> set[str]:

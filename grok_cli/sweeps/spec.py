@@ -13,7 +13,7 @@ Settings are nested sections or "section.key".
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Spec:
         seeds: None where the file leaves them open.
         source: where the experiment is from; may be empty.
         executor: the section of that name as it was read; None if there is none.
+        name: of the file or study that describes it, as it was typed; None if there is none.
     """
 
     question: str = ""
@@ -57,9 +58,29 @@ class Spec:
     seeds: list[int] | None = None
     source: str = ""
     executor: Any = None
+    name: str | None = None
+
+    @property
+    def home(self) -> Path:
+        """Where its runs lie unless another directory is given: runs, or runs/NAME."""
+        return Path("runs") / (Path(self.name).stem if self.name else "")
 
 
 PAPER = Spec(grid={"model.ln_type": list(PAPER_PLACEMENTS)})
+
+
+def study_files() -> list[Path]:
+    """The files of the studies that come with the program, by name."""
+    return sorted(STUDIES.glob("*.yaml"), key=lambda file: file.stem)
+
+
+def named(name: str) -> Spec:
+    """The sweep that `grok sweep NAME` means.
+
+    Raises:
+        SettingsError: there is no such file or study, or it describes no sweep.
+    """
+    return replace(read_spec(find_spec(name)), name=name)
 
 
 def find_spec(name: str) -> Path:
@@ -73,7 +94,7 @@ def find_spec(name: str) -> Path:
         return path
     if study.is_file():
         return study
-    known = sorted(file.stem for file in STUDIES.glob("*.yaml"))
+    known = [file.stem for file in study_files()]
     studies = f" nor a study ({', '.join(known)})" if known else ""
     hint = did_you_mean(name, known) or "expected FILE.yaml"
     raise SettingsError(f"{name} is no file{studies}; {hint}")

@@ -11,7 +11,7 @@ from grok_cli.runs.files import write_output
 from grok_cli.sweeps.estimate import Speeds, forecast, measure_unknown, recorded_speeds
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns
-from grok_cli.sweeps.spec import STUDIES, Spec, read_spec
+from grok_cli.sweeps.spec import STUDIES, Spec, read_spec, study_files
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,6 @@ class Overview:
     runs: int
     done: int
     problems: tuple[str, ...] = ()
-
-
-def study_files() -> list[Path]:
-    """The files of the studies, by name."""
-    return sorted(STUDIES.glob("*.yaml"), key=lambda file: file.stem)
 
 
 def find_study(name: str) -> Path:

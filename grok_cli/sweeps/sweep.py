@@ -29,7 +29,6 @@ class Sweep:
     """The runs of a sweep, where they are kept, and who trains them.
 
     Attributes:
-        name: the study or file that describes it; None if it was typed.
         threads: of a run, where they were given.
         look_in: the directory in whose folders other sweeps may start the same runs; None if
             none is taken over.
@@ -37,7 +36,6 @@ class Sweep:
     """
 
     spec: Spec
-    name: str | None
     directory: Path
     runs: tuple[PlannedRun, ...]
     options: ExecutorOptions
@@ -69,26 +67,27 @@ class Sweep:
 
 def plan_sweep(
     spec: Spec,
-    name: str | None,
-    directory: Path,
     options: ExecutorOptions,
+    runs_dir: Path | None = None,
     *,
     fixed: Mapping[str, Any],
     seeds: list[int] | None = None,
     reuse: Sequence[Path] | None = (),
-    beside: bool = True,
 ) -> Sweep:
-    """A sweep, with the runs that are taken from elsewhere.
+    """A sweep, with the runs that are taken from elsewhere: from below its directory, and, unless
+    that is the usual one of sweeps without a name, from the directories beside it.
 
     Args:
+        runs_dir: its directory; None: the usual one.
         fixed: settings that win over the sweep's own.
         seeds: of every run; None: as the sweep says.
         reuse: further directories whose trained runs count; None: no run is taken from elsewhere.
-        beside: whether the directories beside the sweep's own count, too.
 
     Raises:
         UsageError: settings that are not valid, an edited run, or no runs where `reuse` says.
     """
+    directory = runs_dir or spec.home
+    beside = spec.name is not None or runs_dir is not None
     runs = plan_runs(spec, fixed, seeds, directory)
     found = list(find_runs(directory))
     if reuse is not None:
@@ -99,7 +98,7 @@ def plan_sweep(
     taken = tuple(take_over(runs, trained))
     look_in = None if reuse is None else directory.absolute().parent if beside else directory
     threads = fixed.get("run.threads")
-    return Sweep(spec, name, directory, taken, options, threads, look_in, tuple(found))
+    return Sweep(spec, directory, taken, options, threads, look_in, tuple(found))
 
 
 def look_ahead(sweep: Sweep, measure: bool = False) -> Forecast:
@@ -182,7 +181,7 @@ def record(sweep: Sweep, command: str) -> None:
         UsageError: it cannot be written to.
     """
     try:
-        record_sweep(sweep.directory, command, sweep.name, len(sweep.runs))
+        record_sweep(sweep.directory, command, sweep.spec.name, len(sweep.runs))
     except OSError as error:
         raise UsageError(
             f"cannot write to {sweep.directory}: {cause(error)}; choose another --runs-dir"
@@ -264,8 +263,3 @@ def take_out_of_queue(sweep: Sweep, sleep: Callable[[float], None] = time.sleep)
         executor.poll()
         sleep(POLL_SECONDS)
     return count
-
-
-def with_grid(spec: Spec, grid: Mapping[str, list[Any]]) -> Spec:
-    """The sweep with further values of settings, which win over its own."""
-    return replace(spec, grid={**spec.grid, **grid})

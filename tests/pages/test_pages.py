@@ -12,7 +12,7 @@ from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.pages import commands, interface, measures, settings, studies
 from grok_cli.pages.catalogue import SECTIONS, WRITTEN, linked, pages
 from grok_cli.pages.markdown import escaped, table
-from grok_cli.sweeps.studies import study_files
+from grok_cli.sweeps.spec import study_files
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = typer.main.get_command(app)

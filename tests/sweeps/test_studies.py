@@ -17,7 +17,7 @@ from grok_cli.runs.launch import train_run
 from grok_cli.sweeps.estimate import PACE
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS
-from grok_cli.sweeps.spec import STUDIES, read_spec
+from grok_cli.sweeps.spec import STUDIES, named, read_spec
 from grok_cli.sweeps.studies import overview
 
 Grok = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -102,13 +102,13 @@ def test_shortened_study_trains_to_a_report(name: str, tmp_path: Path) -> None:
     from grok_cli.report.pages import html_page
     from grok_cli.report.report import make_report
 
-    spec = read_spec(STUDIES / f"{name}.yaml")
+    spec = named(name)
     runs = plan_runs(spec, SHORT, [456], tmp_path / name)
     for planned in {runs[0].name: runs[0], runs[-1].name: runs[-1]}.values():
         run = create_run(planned.run.path, planned.config)
         outcome = train_run(run, planned.config)
         assert outcome.status == "finished", outcome.message
-    report = make_report(tmp_path / name, spec, name)
+    report = make_report(tmp_path / name, spec)
     page = html_page(report)
     assert len(report.names) == len({row.name for row in report.groups})
     assert spec.question.replace("'", "&#39;") in page
