@@ -4,7 +4,8 @@ A new figure is a line of `COURSES` if it is metrics against the step, else a fu
 and an entry of `CATALOGUE`. It is then on the command line, in reports and in the terminal.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -91,12 +92,9 @@ def make_chart(name: str, results: Results, options: Options | None = None) -> C
     raise UsageError(f"{name}: no such figure or metric; {hint}")
 
 
-def charts_of(results: Results, options: Options | None = None) -> list[Chart]:
-    """All figures of what was measured, in the order of the catalogue."""
-    charts = []
+def charts_of(results: Results, options: Options | None = None) -> Iterator[Chart]:
+    """All figures of what was measured, in the order of the catalogue, one at a time: those of
+    hundreds of runs are large."""
     for name in CATALOGUE:
-        try:
-            charts.append(make_chart(name, results, options))
-        except UsageError:
-            continue  # it was not measured
-    return charts
+        with suppress(UsageError):  # it was not measured
+            yield make_chart(name, results, options)

@@ -32,31 +32,36 @@ class Curve:
     seeds: dict[str, Array]
 
 
-def curve(group: Group, metric: str) -> Curve:
-    """A metric of a group; without steps where nothing of it was measured."""
+def curve(group: Group, metric: str, each_seed: bool = True) -> Curve:
+    """A metric of a group; without steps where nothing of it was measured.
+
+    Args:
+        each_seed: whether the values of each seed are wanted.
+    """
+    if metric in group.means:
+        return _known_mean(group, metric)
+    steps, values = group.values(metric)
+    known = ~np.isnan(values).all(axis=0)
+    if not known.all():  # else the steps stay those that all groups share
+        steps, values = steps[known], values[:, known]
+    mean = values.mean(axis=0)  # nan wherever one is, and so are the lowest and the highest
+    low, high = values.min(axis=0), values.max(axis=0)
+    return Curve(group, steps, mean, low, high, _seeds(group, values) if each_seed else {})
+
+
+def _known_mean(group: Group, metric: str) -> Curve:
+    """A metric of a group of which a file holds nothing but the mean."""
     table = group.mean(metric)
-    everywhere = (table["runs"] == len(group.runs)).fill_null(True).to_numpy()
-    mean, low, high = (
-        np.where(everywhere, _array(table[name]), np.nan) for name in ("mean", "min", "max")
-    )
-    seeds = _seeds(group, metric) if group.runs and metric not in group.means else {}
-    known = ~np.isnan(np.stack([mean, *seeds.values()])).all(axis=0)
-    return Curve(
-        group,
-        _array(table[STEP])[known],
-        mean[known],
-        low[known],
-        high[known],
-        {seed: values[known] for seed, values in seeds.items()},
-    )
+    mean, low, high = (_array(table[name]) for name in ("mean", "min", "max"))
+    known = ~np.isnan(mean)
+    return Curve(group, _array(table[STEP])[known], mean[known], low[known], high[known], {})
 
 
-def _seeds(group: Group, metric: str) -> dict[str, Array]:
+def _seeds(group: Group, values: Array) -> dict[str, Array]:
     """The values of each run, by its seed, or by its name where two have one seed."""
-    table = group.aligned(metric)
     by_seed = len({str(run.seed) for run in group.runs}) == len(group.runs)
     names = [str(run.seed) if by_seed else run.name for run in group.runs]
-    return {name: _array(table[str(i)]) for i, name in enumerate(names)}
+    return dict(zip(names, values, strict=True))
 
 
 def _array(column: pl.Series) -> Array:
@@ -80,7 +85,7 @@ def curves_to_draw(
             found
             for group in in_order(results.groups)
             if metric in group.metrics()
-            for found in [curve(group, metric)]
+            for found in [curve(group, metric, each_seed)]
             if np.isfinite(found.mean).any() or (each_seed and len(found.steps))
         ]
         for metric in metrics

@@ -34,7 +34,7 @@ def html_page(report: Report) -> str:
         "report.html.j2",
         report,
         escape=True,
-        charts=[figure_html(chart) for chart in charts],
+        charts=list(map(figure_html, charts)),  # each is gone before the next is made
         looks=[key.look for key in report.legend.keys],
         css=Markup((FOLDER / "report.css").read_text()),
         js=Markup((FOLDER / "report.js").read_text()),

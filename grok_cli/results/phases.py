@@ -167,26 +167,25 @@ def generalised_groups(results: Results) -> list[Generalised]:
 
 
 def _generalised(group: Group) -> Generalised:
-    import numpy as np
-
-    curve = group.mean(ACCURACY)
-    at = curve[STEP].to_numpy()
-    everywhere = (curve["runs"] == len(group.runs)).fill_null(True).to_numpy()
+    each = tuple(reached(run, ACCURACY, GENERALISED) for run in group.runs)
+    stats = PhaseStats.of(each)
+    if ACCURACY not in group.means:
+        steps, values = group.values(ACCURACY)
+        of_mean = first_at_least(steps, values.mean(axis=0), GENERALISED)  # of all runs, else nan
+        return Generalised(group, each, of_mean, stats.min, stats.max)
+    curve = group.means[ACCURACY]
 
     def crossing(name: str) -> int | None:
-        return first_at_least(at, np.where(everywhere, curve[name].to_numpy(), np.nan), GENERALISED)
+        return first_at_least(curve[STEP].to_numpy(), curve[name].to_numpy(), GENERALISED)
 
-    steps = tuple(reached(run, ACCURACY, GENERALISED) for run in group.runs)
-    if steps:
-        stats = PhaseStats.of(steps)
-        return Generalised(group, steps, crossing("mean"), stats.min, stats.max)
-    return Generalised(group, steps, crossing("mean"), crossing("max"), crossing("min"))
+    if each:
+        return Generalised(group, each, crossing("mean"), stats.min, stats.max)
+    return Generalised(group, each, crossing("mean"), crossing("max"), crossing("min"))
 
 
 def reached(run: Run, metric: str, threshold: float) -> int | None:
     """First step at which a run's metric is at least `threshold`; None if it never is."""
-    series = run.series(metric)
-    return first_at_least(series[STEP].to_numpy(), series[metric].to_numpy(), threshold)
+    return first_at_least(*run.arrays(metric), threshold)
 
 
 def first_at_least(steps: "Array", values: "Array", threshold: float) -> int | None:
@@ -240,7 +239,6 @@ def compressed(results: Results) -> list[Compressed]:
 
 
 def _both(run: Run) -> tuple[int, int] | None:
-    rank = run.series(RANK)
-    step = compression_step(rank[STEP].to_numpy(), rank[RANK].to_numpy())
+    step = compression_step(*run.arrays(RANK))
     generalised_at = reached(run, ACCURACY, GENERALISED)
     return None if step is None or generalised_at is None else (step, generalised_at)

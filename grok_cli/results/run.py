@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
 
 STEP = "step"
 SEED = "train.seed"
@@ -73,3 +76,8 @@ class Run:
         if metric not in self.metrics():
             return pl.DataFrame(schema={STEP: pl.Int64, metric: pl.Float64})
         return self.source.series(metric)
+
+    def arrays(self, metric: str) -> "tuple[Array, Array]":
+        """`series` as two arrays: the steps, in order, and the values."""
+        table = self.series(metric)
+        return table[STEP].to_numpy(), table[metric].to_numpy()

@@ -1,8 +1,11 @@
-"""The metrics in the CSV files of runs: each file read once, and kept while there is room."""
+"""The metrics in the CSV files of runs: each file is read once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from errno import ENOSPC
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from grok_cli.diagnostics.columns import present_column
@@ -15,11 +18,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-KEPT_BYTES = 96 * 2**20  # of metrics in memory; what goes beyond is read again when needed
+KEPT_BYTES = 16 * 2**20  # of metrics in memory; what goes beyond lies in a temporary file
 
 
 class Memory:
-    """Metrics of runs as long as there is room for them.
+    """Metrics of runs, in memory as long as there is room, and beyond that in a temporary file.
 
     Steps, which most runs have in common, are kept once; values that are numbers of 32 bits
     (norms are) as such.
@@ -28,6 +31,7 @@ class Memory:
     def __init__(self, limit: int | None = None) -> None:
         self.left = KEPT_BYTES if limit is None else limit
         self._steps: dict[bytes, Array] = {}
+        self._disk: Disk | None = None
 
     def read(self, files: Sequence[Path]) -> Source:
         """The metrics in files, read now and thereby checked.
@@ -37,24 +41,66 @@ class Memory:
         """
         import polars as pl
 
-        read = read_series(files)
-        values = {metric: _narrow(table[metric].to_numpy()) for metric, table in read.items()}
-        size = sum(array.nbytes for array in values.values())
-        if size > self.left:
-            return Source(list(values), lambda metric: read_series(files, [metric])[metric])
-        self.left -= size
-        steps = {metric: self._shared(table[STEP]) for metric, table in read.items()}
+        kept = {
+            metric: (self._shared(table[STEP]), self._keep(_narrow(table[metric].to_numpy())))
+            for metric, table in read_series(files).items()
+        }
 
-        def kept(metric: str) -> pl.DataFrame:
-            numbers = values[metric].astype("float64", copy=False)
-            return pl.DataFrame({STEP: steps[metric], metric: numbers})
+        def series(metric: str) -> pl.DataFrame:
+            steps, values = kept[metric]
+            return pl.DataFrame({STEP: steps, metric: values().astype("float64", copy=False)})
 
-        return Source(list(values), kept)
+        return Source(list(kept), series)
 
     def _shared(self, steps: "pl.Series") -> "Array":
         array = steps.to_numpy()
         digest = blake2b(array.tobytes(), digest_size=16).digest()
         return self._steps.setdefault(digest, array.copy())
+
+    def _keep(self, values: "Array") -> "Callable[[], Array]":
+        """Keep an array; returns what gives it back."""
+        if values.nbytes > self.left:
+            try:
+                self._disk = self._disk or Disk()
+                return self._disk.keep(values)
+            except OSError:  # no room there: then in memory
+                pass
+        self.left -= values.nbytes
+        return lambda: values
+
+
+class Disk:
+    """Arrays in a temporary file, which goes with this object.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+
+    def __init__(self) -> None:
+        self._file = TemporaryFile(buffering=0)  # noqa: SIM115  (`__del__` closes it)
+        self._end = 0
+
+    def keep(self, values: "Array") -> "Callable[[], Array]":
+        """Write an array; returns what reads it.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        place = self._end
+        self._file.seek(place)
+        if self._file.write(values.tobytes()) < values.nbytes:
+            raise OSError(ENOSPC, "no room in the temporary file")
+        self._end += values.nbytes
+        return partial(self._read, place, values.nbytes, values.dtype)
+
+    def _read(self, place: int, size: int, dtype: Any) -> "Array":
+        import numpy as np
+
+        self._file.seek(place)
+        return np.frombuffer(self._file.read(size), dtype)
+
+    def __del__(self) -> None:
+        self._file.close()
 
 
 def _narrow(values: "Array") -> "Array":

@@ -71,7 +71,7 @@ def test_metric_without_a_number_is_said_to_have_none(values: list[float]) -> No
     results = placements(progress__restricted_loss={"off": [values]})
     with pytest.raises(UsageError, match="restricted_loss: nothing measured there"):
         make_chart("progress", results)
-    assert charts_of(results) == []
+    assert list(charts_of(results)) == []
 
 
 def test_groups_of_the_second_metric_alone_are_drawn() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, series
 from grok_cli.results.disk import sound_summary
-from grok_cli.results.series import Memory, read_series
+from grok_cli.results.series import Disk, Memory, read_series
 from grok_cli.runs.measured import add_measured
 from tests.written_runs import Rows, make_run
 
@@ -51,7 +51,7 @@ def test_a_run_of_any_name_gives_its_own_numbers(tmp_path: Path, name: str) -> N
     assert alone.mean("train/loss")["mean"].to_list() == [0.0, 0.0]
 
 
-def test_runs_of_odd_names_are_read_again_where_memory_is_short(
+def test_runs_of_odd_names_are_told_apart_where_memory_is_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, name in enumerate(["[ab]", "a", "b"]):
@@ -193,17 +193,29 @@ def test_what_is_kept_is_what_was_read(tmp_path_factory: Any, values: list[float
     assert list(map(repr, read["x"])) == list(map(repr, values))
 
 
-def test_memory_holds_as_much_as_there_is_room_for(tmp_path: Path) -> None:
+def test_what_memory_has_no_room_for_lies_in_a_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("step,x\n1,0.5\n2,0.1\n")  # 0.1 needs 64 bits
-    memory = Memory(limit=32)
-    assert memory.read([tmp_path / "a.csv"]).metrics == ["x"]
-    assert memory.left == 16
     (tmp_path / "b.csv").write_text("step,x\n1,0.5\n2,0.25\n")
-    memory.read([tmp_path / "b.csv"])
-    assert memory.left == 8
-    beyond = memory.read([tmp_path / "a.csv"])
-    (tmp_path / "a.csv").write_text("step,x\n1,0.75\n")
-    assert beyond.series("x")["x"].to_list() == [0.75], "read again when it is asked for"
+    memory = Memory(limit=20)
+    kept = memory.read([tmp_path / "a.csv"])
+    assert memory.left == 4
+    others = [memory.read([tmp_path / name]) for name in ("b.csv", "a.csv")]
+    assert memory.left == 4
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).unlink()  # each was read once
+    rows = [source.series("x").rows() for source in (kept, *others)]
+    assert rows == [[(1, 0.5), (2, 0.1)], [(1, 0.5), (2, 0.25)], [(1, 0.5), (2, 0.1)]]
+
+
+def test_metrics_stay_in_memory_where_a_temporary_file_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Disk, values: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Disk, "keep", full)
+    (tmp_path / "a.csv").write_text("step,x\n1,0.5\n")
+    assert Memory(0).read([tmp_path / "a.csv"]).series("x").rows() == [(1, 0.5)]
 
 
 def test_columns_of_old_runs_are_read_by_their_present_names(tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def test_means_say_how_many_runs_they_are_of(tmp_path: Path) -> None:
     assert table.filter(group=1)["std"].to_list() == [2**0.5, 2**0.5, None]
 
 
+@pytest.mark.parametrize("metric", ["train/loss", "test/accuracy"])
+def test_values_as_arrays_are_the_aligned_table(tmp_path: Path, metric: str) -> None:
+    for group in Results.from_disk(two_groups(tmp_path)).groups:
+        steps, values = group.values(metric)
+        table = group.aligned(metric).sort("step")
+        assert steps.tolist() == table["step"].to_list()
+        told = [[None if value != value else value for value in row] for row in values.tolist()]
+        assert told == [table[str(i)].to_list() for i in range(len(group.runs))]
+
+
 def test_where_takes_settings_values_and_the_status(tmp_path: Path) -> None:
     make_run(two_groups(tmp_path), ROWS, "diverged", model__ln_type="peri", train__seed=1)
     results = Results.from_disk(tmp_path, include="all")
