@@ -187,6 +187,26 @@ class Run:
         """
         return self.snapshot(step).model()
 
+    def to_transformer_lens(self, step: int | None = None) -> Any:
+        """The network as a HookedTransformer of TransformerLens, with the extra
+        [transformer-lens]: `run.to_transformer_lens()(tokens)[:, -1]` are the logits.
+
+        Args:
+            step: as in `snapshot`.
+
+        Raises:
+            UsageError: a HookedTransformer cannot compute it (norms as in off, attn-pre, mlp-pre,
+                pre and peri it can), the extra is not installed, or there is no snapshot.
+            GrokError: the snapshot cannot be read.
+
+        Examples:
+            >>> network = run.to_transformer_lens()  # doctest: +SKIP
+            >>> logits, cache = network.run_with_cache(run.dataset.tokens)  # doctest: +SKIP
+        """
+        from grok_cli.library.lens import hooked
+
+        return hooked(self.model(step))
+
     def cache(
         self,
         step: int | None = None,
