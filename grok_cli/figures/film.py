@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from grok_cli.errors import UsageError
+from grok_cli.errors import UsageError, lacking
 from grok_cli.runs.files import write_output
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ def writer(path: Path) -> "Callable[[Iterable[Image], float], bytes]":
         try:
             import imageio_ffmpeg  # noqa: F401
         except ImportError:
-            raise UsageError(
-                f"{path}: MP4 needs a package more; pip install 'grok-cli[video]', or end the "
-                "file in .gif or .webp"
-            ) from None
+            raise lacking(f"{path}: MP4 (unlike .gif, .webp)", "imageio-ffmpeg>=0.5") from None
     return KINDS[kind]
 
 
