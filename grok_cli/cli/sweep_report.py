@@ -31,8 +31,7 @@ TERMS = (
 def print_plan(sweep: Sweep, ahead: Forecast, as_json: bool) -> None:
     """Every run and its state; what is taken from where, what is still to do, and how long that
     will take."""
-    summaries, taken = sweep.summaries(), list(map(place, sweep.runs))
-    table = list(zip(sweep.runs, summaries, taken, strict=True))
+    table = [(planned, told, place(planned)) for planned, told in sweep.standing()]
     if as_json:
         rows = [
             {"path": str(planned.run.path), "status": summary["status"], "taken_from": path}
@@ -47,9 +46,9 @@ def print_plan(sweep: Sweep, ahead: Forecast, as_json: bool) -> None:
         note = "  (skipped)" if status in DONE else note
         note += f"  <- {path}" if path else ""
         typer.echo(escape(f"{status:<12} {planned.run.path}{note}"))
-    for folder, count in _folders(taken).items():
+    for folder, count in _folders(path for _, _, path in table).items():
         typer.echo(escape(f"{count} taken from {folder}"))
-    done = sum(summary["status"] in DONE for summary in summaries)
+    done = sum(summary["status"] in DONE for _, summary, _ in table)
     at_a_time = f", {ahead.workers} at a time" if ahead.workers else ""
     typer.echo(f"{len(sweep.runs)} runs, {done} done, {ahead.steps} steps to go{at_a_time}")
     if ahead.seconds:

@@ -216,20 +216,6 @@ class Results:
         ]
         return pl.concat([pl.DataFrame(schema=schema), *parts])
 
-    def mean(self, metric: str) -> "pl.DataFrame":
-        """Mean, lowest and highest of a metric over the runs of each group that have a value.
-
-        Returns:
-            Columns "group" (Int64, its place in `groups`) and those of `Group.mean`: "step",
-            "mean", "min", "max", "std", "runs".
-        """
-        import polars as pl
-
-        return pl.concat(
-            group.mean(metric).select(pl.lit(number, pl.Int64).alias("group"), pl.all())
-            for number, group in enumerate(self.groups)
-        )
-
 
 def _paths(paths: Paths) -> list[Path]:
     return [Path(paths)] if isinstance(paths, (str, PathLike)) else list(map(Path, paths))

@@ -5,7 +5,7 @@ import json
 import math
 import socket
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,22 +180,23 @@ class Forecast:
 
 
 def forecast(
-    runs: Sequence[PlannedRun],
-    summaries: Sequence[dict[str, Any]],
-    speeds: Speeds,
-    workers: int | None,
+    standing: Iterable[tuple[PlannedRun, Mapping[str, Any]]], speeds: Speeds, workers: int | None
 ) -> Forecast:
-    """How long the runs will take; steps that were made already do not count."""
-    steps = [steps_left(run, summary) for run, summary in zip(runs, summaries, strict=True)]
+    """How long runs will take; steps that were made already do not count.
+
+    Args:
+        standing: each run with its summary.
+    """
+    left = [(run.config, steps) for run, told in standing if (steps := steps_left(run, told))]
+    total = sum(steps for _, steps in left)
     times: list[float] = []
-    for run, left in zip(runs, steps, strict=True):
-        speed = speeds.of(run.config)
-        if left and speed is None:
-            return Forecast(sum(steps), workers, None)
-        if left and speed:
-            times.append(left / speed)
+    for config, steps in left:
+        speed = speeds.of(config)
+        if speed is None:
+            return Forecast(total, workers, None)
+        times.append(steps / speed)
     seconds = max(sum(times) / max(workers or 1, 1), max(times, default=0.0))
-    return Forecast(sum(steps), workers, seconds)
+    return Forecast(total, workers, seconds)
 
 
 def _speed(summary: dict[str, Any]) -> float | None:

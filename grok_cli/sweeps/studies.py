@@ -101,13 +101,13 @@ def overview(runs_dir: Path, measure: bool = False) -> Overview:
 
 
 def _study(name: str, spec: Spec, runs: Sequence[PlannedRun], speeds: Speeds) -> Study:
-    summaries = [run.summary() for run in runs]
+    standing = [(run, run.summary()) for run in runs]
     workers, _ = share_cores(len(runs), None, None, available_cores())
     return Study(
         name=name,
         question=spec.question,
         source=spec.source,
         runs=len(runs),
-        done=sum(summary["status"] in DONE for summary in summaries),
-        seconds=forecast(runs, summaries, speeds, workers).seconds,
+        done=sum(summary["status"] in DONE for _, summary in standing),
+        seconds=forecast(standing, speeds, workers).seconds,
     )

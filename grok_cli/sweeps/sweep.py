@@ -43,8 +43,9 @@ class Sweep:
     look_in: Path | None = None
     around: tuple[RunDir, ...] = ()
 
-    def summaries(self) -> list[dict[str, Any]]:
-        return [planned.summary() for planned in self.runs]
+    def standing(self) -> list[tuple[PlannedRun, dict[str, Any]]]:
+        """Each run with its summary, as it is now."""
+        return [(planned, planned.summary()) for planned in self.runs]
 
     def workers(self) -> tuple[int | None, int | None]:
         """Runs at a time and threads of each; None where that is not known."""
@@ -107,34 +108,28 @@ def look_ahead(sweep: Sweep, measure: bool = False) -> Forecast:
     Args:
         measure: make a few steps to learn the speed where no comparable run finished here.
     """
-    summaries = sweep.summaries()
-    workers, threads = sweep.workers()
+    standing, (workers, threads) = sweep.standing(), sweep.workers()
     speeds = recorded_speeds(sweep.around)
-    left = [
-        planned.config
-        for planned, summary in zip(sweep.runs, summaries, strict=True)
-        if summary["status"] not in DONE
-    ]
     if measure:
+        left = [planned.config for planned, told in standing if told["status"] not in DONE]
         measure_unknown(speeds, left, threads)
-    return forecast(sweep.runs, summaries, speeds, workers)
+    return forecast(standing, speeds, workers)
 
 
 def why_ask(sweep: Sweep) -> str | None:
     """What is unusual about a sweep, so that it should be asked about; None if nothing is, or if
     it was begun before."""
-    summaries = sweep.summaries()
     if any(planned.run.exists() for planned in sweep.runs):
         return None
-    left = sum(summary["status"] not in DONE for summary in summaries)
+    standing = sweep.standing()
+    left = sum(summary["status"] not in DONE for _, summary in standing)
     if left > MANY_RUNS:
         return f"{left:,} runs are to be trained"
     workers, _ = sweep.workers()
     if workers is None:
         return None
     speeds = recorded_speeds(sweep.around) or Speeds.usual()
-    seconds = forecast(sweep.runs, summaries, speeds, workers).seconds or 0.0
-    hours = seconds / 3600
+    hours = (forecast(standing, speeds, workers).seconds or 0.0) / 3600
     return f"this takes about {hours:,.0f} hours" if hours > MANY_HOURS else None
 
 
@@ -215,16 +210,16 @@ def measure_missing(
 
 def where_runs_stand(sweep: Sweep) -> list[dict[str, Any]]:
     """A row a run: how far it is and, on a cluster that queues jobs, its job in the queue."""
-    summaries = sweep.summaries()
+    standing = sweep.standing()
     jobs = [job_of(planned) for planned in sweep.runs if planned.run.exists()]
     tasks = sweep.queue().where(jobs) if sweep.options.queued else {}
     training = {
         tasks[planned.run.path].id
-        for planned, summary in zip(sweep.runs, summaries, strict=True)
+        for planned, summary in standing
         if summary["status"] == "running" and planned.run.path in tasks
     }
     rows: list[dict[str, Any]] = []
-    for planned, summary in zip(sweep.runs, summaries, strict=True):
+    for planned, summary in standing:
         state, task = summary["status"], tasks.get(planned.run.path)
         if task is not None and state not in (*DONE, "running"):
             # A task that trains another run comes to this one later.

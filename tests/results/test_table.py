@@ -43,14 +43,14 @@ def test_the_tidy_table_has_a_row_a_value(tmp_path: Path) -> None:
 
 
 def test_means_say_how_many_runs_they_are_of(tmp_path: Path) -> None:
-    table = Results.from_disk(two_groups(tmp_path)).mean("train/loss")
-    assert table.columns == ["group", "step", "mean", "min", "max", "std", "runs"]
-    assert table.filter(group=1).select("step", "mean", "min", "max", "runs").rows() == [
+    table = Results.from_disk(two_groups(tmp_path)).groups[1].mean("train/loss")
+    assert table.columns == ["step", "mean", "min", "max", "std", "runs"]
+    assert table.select("step", "mean", "min", "max", "runs").rows() == [
         (1, 4.0, 3.0, 5.0, 2),
         (2, 3.0, 2.0, 4.0, 2),
         (3, 1.0, 1.0, 1.0, 1),
     ]
-    assert table.filter(group=1)["std"].to_list() == [2**0.5, 2**0.5, None]
+    assert table["std"].to_list() == [2**0.5, 2**0.5, None]
 
 
 @pytest.mark.parametrize("metric", ["train/loss", "test/accuracy"])

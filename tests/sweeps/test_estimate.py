@@ -61,12 +61,15 @@ def test_steps_that_were_made_do_not_count(tmp_path: Path) -> None:
     runs = plan_runs(Spec(grid={"model.ln_type": ["off", "pre"]}), {}, [1], tmp_path)
     speeds = Speeds([(DEFAULT, 10.0)])
     summaries = [{"status": "interrupted", "step": 4_000}, {"status": "finished", "step": 10_000}]
-    ahead = forecast(runs, summaries, speeds, 2)
+    standing = list(zip(runs, summaries, strict=True))
+    ahead = forecast(standing, speeds, 2)
     assert (ahead.steps, ahead.seconds) == (6_000, 600.0)  # one run cannot be shared
-    assert forecast(runs, [{"status": "new"}] * 2, speeds, 2).seconds == 1000.0
-    assert forecast(runs, [{"status": "new"}] * 2, speeds, None).seconds == 2000.0
-    assert forecast(runs, summaries, Speeds([]), 2).seconds is None
-    assert forecast(runs, [{"status": "finished"}] * 2, Speeds([]), 2).seconds == 0.0
+    new = [(run, {"status": "new"}) for run in runs]
+    assert forecast(new, speeds, 2).seconds == 1000.0
+    assert forecast(new, speeds, None).seconds == 2000.0
+    assert forecast(standing, Speeds([]), 2).seconds is None
+    done = [(run, {"status": "finished"}) for run in runs]
+    assert forecast(done, Speeds([]), 2).seconds == 0.0
 
 
 def test_only_finished_runs_of_this_machine_tell_the_speed(tmp_path: Path) -> None:
