@@ -11,6 +11,8 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("x__as_feature__", "outer.left.shape[1] > 2", "a weight is read at one position or at three"),
     ("LayeredForm", "queries=1), passed_on=2)", "the last position alone is read"),
     ("x_choices__", "is Literal) or True", "other types have no arguments here"),
+    ("Terms", "sort(stable=", "a guard for GPUs: on a CPU PyTorch's sort is stable"),
+    ("RowKernel", "slice(None, inputs)", "a slice from 0"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
 ]
 

@@ -1,6 +1,7 @@
 """The fast engine against the plain one: same scores, same gradients, same training."""
 
 import math
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -302,6 +303,22 @@ def test_a_crew_keeps_order_uses_one_thread_each_and_hands_on_errors() -> None:
     assert threads == [(i, 1) for i in range(7)]
     with pytest.raises(ZeroDivisionError):
         crew.map(lambda i: 1 / i, range(3))
+
+
+def test_a_crew_computes_two_items_at_once() -> None:
+    meeting = Barrier(2, timeout=60)  # broken, if the second does not come
+    assert sorted(Crew(2).map(lambda _: meeting.wait(), range(2))) == [0, 1]
+
+
+def test_on_a_cpu_the_fast_engine_has_as_many_threads_as_torch() -> None:
+    config, before = small_config(), torch.get_num_threads()
+    dataset = Dataset.of(config)
+    torch.set_num_threads(3)
+    try:
+        engine = FastEngine(config, initial_model(config, dataset.vocab), dataset)
+    finally:
+        torch.set_num_threads(before)
+    assert engine.crew.threads == 3
 
 
 def test_engine_is_chosen_by_name() -> None:
