@@ -42,6 +42,15 @@ def test_every_step_is_documented_with_its_shape(ln_type: str) -> None:
         assert tuple(value.shape) == shapes[general], name
 
 
+@pytest.mark.parametrize("ln_type", PLACEMENTS)
+def test_each_step_comes_once_and_so_does_each_norm(ln_type: str) -> None:
+    watched = Watched(keep=None)
+    random_model(model__ln_type=ln_type)(TOKENS, watched)
+    assert len(watched.met) == len(set(watched.met))
+    norms = {name.split(".")[3] for name in watched.met if ".norms." in name}
+    assert norms == {NORM_OF_SITE[site] for site in PLACEMENTS[ln_type].sites}
+
+
 def test_a_cache_of_some_steps_holds_those_alone() -> None:
     model = random_model(model__n_layers=2)
     cache = model.run_with_cache(TOKENS, ["blocks.1.z", "logits"])
