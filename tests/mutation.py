@@ -139,34 +139,32 @@ def run(asked: argparse.Namespace) -> None:
 
 
 AT_IMPORT = """
-import json, os, pkgutil
+import contextlib, json, os, sys
 os.environ["MUTANT_UNDER_TEST"] = "stats"
-import grok_cli
+import pytest
 from mutmut.state import state
-for module in pkgutil.walk_packages(grok_cli.__path__, "grok_cli."):
-    if not module.name.startswith(("grok_cli.cli", "grok_cli.__main__")):
-        __import__(module.name)
+with contextlib.redirect_stdout(sys.stderr):
+    pytest.main(["--collect-only", "-q", "--rootdir=.", *sys.argv[1:]])
 print(json.dumps(sorted(state()._stats)))
 """
 
 
 def try_at_import() -> None:
-    """Functions that are called while modules are imported had been, before a mistake was put in:
-    those mistakes are tried again in processes of their own."""
+    """What is called while modules, and those of tests, are imported has been called before a
+    mistake is put in: such mistakes are tried again, in processes of their own."""
     place = {"cwd": MUTANTS, "env": os.environ | {"PYTHONPATH": str(MUTANTS.resolve())}}
-    asked = subprocess.run(
-        [sys.executable, "-c", AT_IMPORT], text=True, stdout=subprocess.PIPE, **place
-    )
-    called = set(json.loads(asked.stdout))
+    command = [sys.executable, "-c", AT_IMPORT, *config().pytest_add_cli_args_test_selection]
+    found = subprocess.run(command, text=True, capture_output=True, check=True, **place)
+    called = set(json.loads(found.stdout))
     for meta in MUTANTS.rglob("*.py.meta"):
         data = json.loads(meta.read_text())
         codes = data["exit_code_by_key"]
         part = meta.relative_to(MUTANTS / "grok_cli").as_posix().removesuffix(".py.meta")
+        tests = [*tests_of(part), *(f"--deselect={test}" for test in SLOW)]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--rootdir=.", *tests]
         for name, code in codes.items():
             if code in (0, 5, 33) and name.partition("__mutmut_")[0] in called:
                 place["env"]["MUTANT_UNDER_TEST"] = name
-                tests = [*tests_of(part), *(f"--deselect={test}" for test in SLOW)]
-                command = [sys.executable, "-m", "pytest", "-x", "-q", "--rootdir=.", *tests]
                 codes[name] = subprocess.run(command, stdout=subprocess.DEVNULL, **place).returncode
         meta.write_text(json.dumps(data))
 

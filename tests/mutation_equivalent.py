@@ -13,6 +13,8 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("x_choices__", "is Literal) or True", "other types have no arguments here"),
     ("Terms", "sort(stable=", "a guard for GPUs: on a CPU PyTorch's sort is stable"),
     ("RowKernel", "slice(None, inputs)", "a slice from 0"),
+    ("trunc_normal__", "clamp(-3 * std", "the clamp catches rounding alone, and at the upper end"),
+    ("verdict.x__extent__", "default=", "where no step is known none is printed"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
 ]
 
