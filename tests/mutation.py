@@ -165,7 +165,11 @@ def try_at_import() -> None:
         for name, code in codes.items():
             if code in (0, 5, 33) and name.partition("__mutmut_")[0] in called:
                 place["env"]["MUTANT_UNDER_TEST"] = name
-                codes[name] = subprocess.run(command, stdout=subprocess.DEVNULL, **place).returncode
+                try:
+                    tried = subprocess.run(command, capture_output=True, timeout=600, **place)
+                    codes[name] = tried.returncode and 1  # 2, if a module cannot be imported
+                except subprocess.TimeoutExpired:
+                    codes[name] = 24
         meta.write_text(json.dumps(data))
 
 

@@ -1,5 +1,6 @@
 """Every setting that is said to matter changes the result, and no other does."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from grok_cli.core.config import KEYS, MOVED, Config, affects_result, present_spelling
 from grok_cli.core.initial import initial_model
+from grok_cli.core.model import Transformer
 from grok_cli.core.training import Recorder, Row, Trainer, divergence_hint
 from tests.conftest import small_config
 
@@ -164,6 +166,53 @@ def test_identity_is_whole_sections() -> None:
     assert [present_spelling(key) for key in MOVED] == list(MOVED.values())
     moved = {"save_every", "engine", "device", "threads", "diagnostics"}
     assert {key for key in MOVED if key.startswith("train.")} == {f"train.{name}" for name in moved}
+
+
+@pytest.mark.parametrize(("mlp_type", "dtype"), [("plain", "float32"), ("gated", "float64")])
+def test_memory_of_a_large_model_is_that_of_six_copies(mlp_type: str, dtype: str) -> None:
+    """Weights, gradient, two moments, weights before a step, a snapshot; the rest is small."""
+    config = small_config(
+        data__modulus=11,
+        model__d_model=512,
+        model__n_layers=3,
+        model__mlp_type=mlp_type,
+        train__dtype=dtype,
+    )
+    with torch.device("meta"):
+        model = Transformer(config.model, vocab=12)
+    number = sum(parameter.numel() for parameter in model.parameters())
+    expected = 6 * number * {"float32": 4, "float64": 8}[dtype]
+    assert config.memory() == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"data__modulus": 10**5},
+            r"data\.modulus, model\.d_model, n_layers, mlp_ratio: with 100000, 16, 1, 4 a run "
+            r"takes about 3,[0-9]{3} GiB of memory; expected at most 32",
+        ),
+        (
+            {"model__n_heads": 3},
+            r"model\.n_heads: 3 heads do not divide d_model = 16; "
+            r"expected a divisor of model\.d_model",
+        ),
+        (
+            {"opt__warmup_steps": 61},
+            r"opt\.warmup_steps: 61 is more than train\.steps = 60; expected at most that",
+        ),
+        (
+            {"data__test_ratio": 1e-9},
+            r"data\.test_ratio: 1e-09 of 169 pairs leaves no test pair; "
+            r"expected at least one pair on each side",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match="expected") as caught:
+        small_config(**settings)
+    assert re.search(rf"Value error, {message} \[", str(caught.value))
 
 
 def test_a_run_is_named_by_task_placement_seed_and_digest() -> None:

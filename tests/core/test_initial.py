@@ -9,7 +9,7 @@ import torch
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines import PlainEngine
-from grok_cli.core.gpu_random import GpuRandom, philox
+from grok_cli.core.gpu_random import GpuRandom, _normals, philox
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
 from grok_cli.core.training import Recorder, Row, Trainer
@@ -130,6 +130,13 @@ def test_a_published_tensor_fits_an_a100() -> None:
     assert draws.counters_used == 1
     draws.normal((864 * 256 * 4 + 1,), 1.0)
     assert draws.counters_used == 3
+
+
+def test_the_smallest_words_give_the_smallest_numbers() -> None:
+    """Words of 0 are u = 2^-33: a radius of sqrt(66 ln 2) at an angle of 2 pi 2^-33."""
+    radius, angle = math.sqrt(66 * math.log(2)), 2 * math.pi * 2.0**-33
+    sine, cosine, *_ = _normals(torch.zeros(4, 1, dtype=torch.int64)).flatten().tolist()
+    assert (sine, cosine) == pytest.approx((radius * angle, radius), rel=1e-6)
 
 
 def test_truncated_normal_is_erfinv_of_a_uniform_and_stays_within_two_std() -> None:

@@ -192,6 +192,9 @@ def test_rmsnorm_and_center_only_final_norm_agree_with_their_formulas() -> None:
     center = random_model(model__final_norm="center-only").final_norm
     expected = (x - x.mean(-1, keepdim=True)) / x.var(-1, correction=0, keepdim=True).sqrt()
     torch.testing.assert_close(center(x), expected)
+    assert (center.gain, center.bias) == (None, None)
+    final = random_model(model__final_norm="on").final_norm
+    torch.testing.assert_close(final(x), expected * final.gain + final.bias)
 
 
 def test_gated_mlp_multiplies_activation_and_gate() -> None:
