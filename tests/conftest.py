@@ -3,14 +3,13 @@
 import functools
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grok_cli.core.config import Config
-from tests.typed import type_in
+from tests.typed import Grok, type_in
 
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"modulus": 13},
@@ -40,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def grok(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def grok(tmp_path: Path) -> Grok:
     """Run `grok ARGUMENTS` as a user does, in a process of its own, in a directory of its own."""
 
     def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -51,6 +50,6 @@ def grok(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
 
 
 @pytest.fixture
-def typed(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def typed(tmp_path: Path) -> Grok:
     """Run `grok ARGUMENTS` like `grok`, but in this process, which is much faster."""
     return functools.partial(type_in, tmp_path)

@@ -5,10 +5,12 @@ import io
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from grok_cli.__main__ import run
+
+Grok = Callable[..., "subprocess.CompletedProcess[str]"]  # the fixtures `grok` and `typed`
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas
@@ -19,8 +18,7 @@ from grok_cli.runs.directory import create_run
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.measuring import measure_snapshots
 from tests.conftest import SMALL_FLAGS, small_config
-
-Grok = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.typed import Grok
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"]])

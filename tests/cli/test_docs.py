@@ -1,16 +1,14 @@
 """The pages that come with the program, and the command that shows them."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
 from grok_cli.cli import docs
 from grok_cli.pages.catalogue import WRITTEN
+from tests.typed import Grok
 
-Grok = Callable[..., CompletedProcess[str]]
 REPOSITORY = Path(__file__).parents[2]
 NAMES = sorted(file.stem for file in WRITTEN.glob("*.md"))
 

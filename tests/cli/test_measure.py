@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas
@@ -22,8 +20,8 @@ from grok_cli.runs.launch import train_run
 from grok_cli.runs.measured import add_measured, read_measured
 from grok_cli.runs.measuring import measure_snapshots, subject_of
 from tests.conftest import small_config
+from tests.typed import Grok
 
-Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 DIAGNOSTICS = {"rank": 20, "attention": 10, "ntk": 20, "norms": 20}
 
 

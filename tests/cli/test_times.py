@@ -2,15 +2,13 @@
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
+from tests.typed import Grok
 from tests.written_runs import make_run
 
-Grok = Callable[..., CompletedProcess[str]]
 AT = {"off": (500, 600, 700), "pre": (200, 250, None)}
 
 

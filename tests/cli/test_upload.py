@@ -2,9 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -14,8 +12,7 @@ import pytest
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
 from tests.conftest import small_config
-
-Grok = Callable[..., CompletedProcess[str]]
+from tests.typed import Grok
 
 
 class Server:

@@ -16,22 +16,13 @@ from grok_cli.executors.base import Change, Job
 from grok_cli.executors.local import LocalExecutor
 from grok_cli.executors.worker import INTERRUPTED
 from grok_cli.runs.claim import read_claim
-from grok_cli.runs.directory import RunDir, create_run, find_runs
-from tests.conftest import small_config
+from grok_cli.runs.directory import RunDir, find_runs
+from tests.executors.jobs import make_jobs
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
 
 LONG = 100_000
-
-
-def make_jobs(directory: Path, count: int, steps: int = 60) -> list[Job]:
-    return [
-        Job(
-            create_run(directory / f"run{seed}", small_config(train__seed=seed, train__steps=steps))
-        )
-        for seed in range(count)
-    ]
 
 
 @pytest.fixture

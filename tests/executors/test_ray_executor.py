@@ -2,7 +2,7 @@
 test_ray.py."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,17 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from grok_cli import __version__
 from grok_cli.errors import UsageError
-from grok_cli.executors.base import Change, Job
+from grok_cli.executors.base import Change
 from grok_cli.executors.ray.actor import News, Node
 from grok_cli.executors.ray.cluster import Outside
 from grok_cli.executors.ray.executor import AHEAD, RayExecutor
 from grok_cli.executors.ray.options import RayOptions
 from grok_cli.executors.ray.states import LIFE, Event, State
 from grok_cli.runs.claim import Claim
-from grok_cli.runs.directory import create_run
 from grok_cli.sweeps.drive import Driver, SweepWatcher
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import PAPER
-from tests.conftest import small_config
+from tests.executors.jobs import make_jobs, told
 
 NODE = Node("host", __version__)
 LOST = ActorDiedError()
@@ -113,13 +112,6 @@ def scripted() -> ScriptedRay:
     return ScriptedRay()
 
 
-def make_jobs(directory: Path, count: int) -> list[Job]:
-    return [
-        Job(create_run(directory / f"run{seed}", small_config(train__seed=seed)))
-        for seed in range(count)
-    ]
-
-
 def polled(executor: RayExecutor, scripted: ScriptedRay, times: int = 1) -> list[Change]:
     """What is told in so many polls, with enough time between."""
     told = []
@@ -127,10 +119,6 @@ def polled(executor: RayExecutor, scripted: ScriptedRay, times: int = 1) -> list
         scripted.clock += 2
         told += executor.poll()
     return told
-
-
-def told(changes: Sequence[Change]) -> list[tuple[str, int | None]]:
-    return [(change.state, change.exit_code) for change in changes]
 
 
 def test_every_state_knows_where_every_event_leads_that_can_happen_in_it() -> None:

@@ -22,11 +22,11 @@ from grok_cli.executors.slurm.queue import ArrayTask, NoAnswerError, Queue, Slur
 from grok_cli.executors.slurm.states import LIFE, Sign, State
 from grok_cli.executors.slurm.submit import NoRoomError
 from grok_cli.runs.claim import Claim
-from grok_cli.runs.directory import create_run, find_runs
+from grok_cli.runs.directory import find_runs
 from grok_cli.sweeps.drive import Driver, SweepWatcher
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import PAPER
-from tests.conftest import small_config
+from tests.executors.jobs import make_jobs, told
 
 
 class ScriptedSlurm:
@@ -86,21 +86,10 @@ def slurm() -> ScriptedSlurm:
     return ScriptedSlurm()
 
 
-def make_jobs(directory: Path, count: int) -> list[Job]:
-    return [
-        Job(create_run(directory / f"run{seed}", small_config(train__seed=seed)))
-        for seed in range(count)
-    ]
-
-
 def polled(executor: SlurmExecutor, slurm: ScriptedSlurm) -> list[Change]:
     """What the executor tells when enough time has passed for it to look."""
     slurm.clock += 100
     return executor.poll()
-
-
-def told(changes: Sequence[Change]) -> list[tuple[str, int | None]]:
-    return [(change.state, change.exit_code) for change in changes]
 
 
 def test_arrays_are_no_larger_than_allowed(slurm: ScriptedSlurm, tmp_path: Path) -> None:

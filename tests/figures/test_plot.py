@@ -1,8 +1,6 @@
 """`grok plot`: what it reads, which files it leaves, what it refuses."""
 
 import os
-import subprocess
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,9 +18,9 @@ from grok_cli.figures.draft import Options
 from grok_cli.figures.matplotlib import draw, save
 from grok_cli.results import Results
 from tests.groups import train_groups
+from tests.typed import Grok
 from tests.written_runs import make_run
 
-Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
 

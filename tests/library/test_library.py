@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -24,9 +23,8 @@ from grok_cli.library import plotting, progress, runs, sweeping, training
 from grok_cli.library.settings import Shortcuts
 from grok_cli.runs.settings import SHORT_NAMES
 from tests.conftest import SMALL, SMALL_FLAGS, small_config
+from tests.typed import Grok
 from tests.written_runs import make_run
-
-Typed = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -123,7 +121,7 @@ def test_nothing_is_printed_unless_asked(here: Path, capfd: pytest.CaptureFixtur
     assert (shown.out, "step 60 of 60" in shown.err) == ("", True)
 
 
-def test_run_is_that_of_the_command(here: Path, typed: Typed, small_run: grok.Run) -> None:
+def test_run_is_that_of_the_command(here: Path, typed: Grok, small_run: grok.Run) -> None:
     command = typed("train", f"--config={small_run.path / 'config.yaml'}", "--quiet")
     path = here / command.stdout.strip()
     assert path.name == small_run.path.name
@@ -268,7 +266,7 @@ def test_load_tells_runs_snapshots_and_globs_apart(finished: grok.Run) -> None:
 
 
 def test_sweep_trains_in_the_directories_of_the_command_and_is_resumable(
-    here: Path, typed: Typed
+    here: Path, typed: Grok
 ) -> None:
     grid = {"ln_type": ("off", "pre")}
     swept = grok.sweep(grid, seeds=2, jobs=2, settings=SMALL)

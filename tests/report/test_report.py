@@ -3,8 +3,7 @@
 import json
 import re
 import shlex
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,9 +23,9 @@ from grok_cli.sweeps.spec import STUDIES, named, read_spec
 from tests.browser import MISSING, Browser, browser
 from tests.conftest import SMALL_FLAGS, small_config
 from tests.groups import train_groups
+from tests.typed import Grok
 from tests.written_runs import Rows, make_run
 
-Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 HOSTILE = "</script><img src=x onerror=alert(1)> \"'&`{{7*7}}|*_"
 
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas
@@ -24,8 +23,7 @@ from grok_cli.runs.files import write_atomically
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.tensor_files import CheckpointError
 from tests.conftest import SMALL_FLAGS, small_config
-
-Grok = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.typed import Grok
 
 
 @pytest.fixture(scope="module")

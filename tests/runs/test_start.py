@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +15,13 @@ from grok_cli.runs.files import write_output
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.settings import FORMAT, SettingsError, build_config
 from tests.conftest import SMALL_FLAGS, small_config
-
-Typed = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.typed import Grok
 
 
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../x", "a/b", "/x", "-x", "a\nb", "\x1b[2J", "x" * 300]
 )
-def test_name_is_one_plain_component(name: str, typed: Typed, tmp_path: Path) -> None:
+def test_name_is_one_plain_component(name: str, typed: Grok, tmp_path: Path) -> None:
     result = typed("train", *SMALL_FLAGS, f"--name={name}")
     assert result.returncode == 2
     assert "--name" in result.stderr
@@ -36,7 +35,7 @@ def test_any_other_name_is_taken() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_missing_gpu_is_refused_before_anything_is_written(typed: Typed, tmp_path: Path) -> None:
+def test_missing_gpu_is_refused_before_anything_is_written(typed: Grok, tmp_path: Path) -> None:
     result = typed("train", *SMALL_FLAGS, "--device", "cuda")
     assert result.returncode == 2
     assert "no GPU here" in result.stderr
@@ -88,7 +87,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_full_disk_ends_in_one_message_with_the_command_to_go_on(
-    small_disk: Path, typed: Typed
+    small_disk: Path, typed: Grok
 ) -> None:
     flags = ("--set", "model.d_model=32", "--set", "train.snapshot_every=1", "--quiet")
     result = typed("train", *SMALL_FLAGS, *flags, "--runs-dir", str(small_disk), "--name", "full")

@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from grok_cli.runs.claim import read_claim
 from grok_cli.runs.directory import RunDir, find_runs
 from tests.conftest import SMALL_FLAGS
+from tests.typed import Grok
 from tests.waiting import PATIENCE, wait_for
 
 STEPS = 600
@@ -31,7 +31,6 @@ SWEEP = (
     *("--set", "run.save_every=50", "--set", "train.snapshot_every=1000"),
 )
 FLAGS = [flag for flag in SMALL_FLAGS if "threads" not in flag]
-Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def start(directory: Path) -> "subprocess.Popen[str]":

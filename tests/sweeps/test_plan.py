@@ -1,9 +1,7 @@
 """Which runs a sweep consists of."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
@@ -14,8 +12,7 @@ from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
 from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
 from tests.conftest import SMALL_FLAGS
-
-Typed = Callable[..., CompletedProcess[str]]
+from tests.typed import Grok
 
 
 def test_seeds_are_the_papers_and_go_on_deterministically() -> None:
@@ -160,7 +157,7 @@ def test_cores_are_used_once(
     assert share_cores(*given) == shared
 
 
-def test_dry_run_makes_nothing(typed: Typed, tmp_path: Path) -> None:
+def test_dry_run_makes_nothing(typed: Grok, tmp_path: Path) -> None:
     result = typed(
         "sweep", "--dry-run", "--seeds", "2", "--grid", "model.ln_type=pre,off", "--json"
     )
@@ -175,7 +172,7 @@ def test_dry_run_makes_nothing(typed: Typed, tmp_path: Path) -> None:
     assert "did you mean model.ln_type" in wrong.stderr
 
 
-def test_either_kind_of_file_is_checked_and_told_apart(typed: Typed, tmp_path: Path) -> None:
+def test_either_kind_of_file_is_checked_and_told_apart(typed: Grok, tmp_path: Path) -> None:
     assert typed("studies", "copy", "ln-positions", "mine.yaml").returncode == 0
     (tmp_path / "run.yaml").write_text("data: {modulus: 97}\n")
     valid = typed("config", "validate", "mine.yaml")
@@ -200,7 +197,7 @@ def test_either_kind_of_file_is_checked_and_told_apart(typed: Typed, tmp_path: P
     ],
 )
 def test_a_sweep_file_that_is_wrong_is_not_valid(
-    typed: Typed, tmp_path: Path, text: str, message: str
+    typed: Grok, tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "sweep.yaml").write_text(text)
     refused = typed("config", "validate", "sweep.yaml")
@@ -216,7 +213,7 @@ def test_what_is_typed_wins_over_the_grid_and_the_grid_over_the_base(tmp_path: P
     assert placements(plan_runs(points, {}, [1], tmp_path)) == ["pre"]
 
 
-def test_set_wins_over_a_file_of_settings(typed: Typed, tmp_path: Path) -> None:
+def test_set_wins_over_a_file_of_settings(typed: Grok, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("data: {modulus: 97}\nopt: {learning_rate: 0.5}\n")
     shown = typed("config", "show", "--config", "run.yaml", "--set", "data.modulus=23")
     assert "  modulus: 23" in shown.stdout
@@ -281,7 +278,7 @@ def test_values_of_wrong_types_in_sweep_files_are_one_message(tmp_path: Path, te
         plan_runs(read_spec(tmp_path / "sweep.yaml"), {}, [1], tmp_path)
 
 
-def test_many_runs_are_asked_about(typed: Typed, tmp_path: Path) -> None:
+def test_many_runs_are_asked_about(typed: Grok, tmp_path: Path) -> None:
     refused = typed("sweep", "--seeds", "456", "--ln-type", "pre")
     assert refused.returncode == 2
     assert "456 runs are to be trained" in refused.stderr
@@ -292,14 +289,14 @@ def test_many_runs_are_asked_about(typed: Typed, tmp_path: Path) -> None:
     assert typed("sweep", "--seeds", "456", "--ln-type", "pre", "--status").returncode == 0
 
 
-def test_what_takes_days_is_asked_about(typed: Typed, tmp_path: Path) -> None:
+def test_what_takes_days_is_asked_about(typed: Grok, tmp_path: Path) -> None:
     refused = typed("sweep", "--seeds=1", "--ln-type=pre", "--modulus=997", "--steps=100000")
     assert refused.returncode == 2
     assert "hours" in refused.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_that_cannot_be_written_is_refused_once(typed: Typed, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_refused_once(typed: Grok, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file is in the way")
     refused = typed("sweep", "--seeds=2", "--ln-type=pre", *SMALL_FLAGS)
     assert refused.returncode == 2

@@ -1,16 +1,12 @@
 """What a sweep leaves in its directory: the command, so that it can be repeated."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
 from grok_cli import __version__
 from grok_cli.runs.sweep_record import git_commit, read_records, record_sweep
-
-Typed = Callable[..., CompletedProcess[str]]
 
 
 def test_each_command_is_kept_once_and_the_last_stands_last(tmp_path: Path) -> None:

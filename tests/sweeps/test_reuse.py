@@ -2,9 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
@@ -15,8 +13,8 @@ from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns, link_run, runs_beside, runs_named, same_run_in
 from grok_cli.sweeps.spec import Spec
 from tests.conftest import SMALL_FLAGS, small_config
+from tests.typed import Grok
 
-Typed = Callable[..., CompletedProcess[str]]
 SPEC = Spec(grid={"model.ln_type": ["off", "pre"]}, seeds=[1])
 
 
@@ -178,7 +176,7 @@ def test_what_is_in_the_way_of_a_link_stays(tmp_path: Path) -> None:
 
 
 def test_second_sweep_trains_nothing_and_measures_what_is_missing(
-    typed: Typed, tmp_path: Path
+    typed: Grok, tmp_path: Path
 ) -> None:
     sweep = ["sweep", *SMALL_FLAGS, "--seeds=1", "--jobs=1"]
     first = typed(*sweep, "--grid=model.ln_type=off", "--runs-dir=runs/a")

@@ -2,8 +2,6 @@
 
 import json
 import socket
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,8 +17,8 @@ from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS
 from grok_cli.sweeps.spec import STUDIES, named, read_spec
 from grok_cli.sweeps.studies import overview
+from tests.typed import Grok
 
-Grok = Callable[..., "subprocess.CompletedProcess[str]"]
 NAMES = sorted(file.stem for file in STUDIES.glob("*.yaml"))
 RUNS = {
     "ln-positions": 20,
