@@ -16,9 +16,9 @@ from typing import Any
 import typer.main
 
 from grok_cli.cli.app import app
-from grok_cli.cli.docs import names
 from grok_cli.core.config import KEYS
 from grok_cli.figures.catalogue import CATALOGUE
+from grok_cli.pages.catalogue import pages
 from grok_cli.runs.sweep_record import record_sweep
 from grok_cli.sweeps.spec import STUDIES
 from tests.conftest import SMALL_FLAGS
@@ -65,7 +65,7 @@ FIT: dict[str, Sequence[str]] = {
 }
 ARGUMENTS: dict[str, Sequence[str]] = {
     "what": [*CATALOGUE, "test/loss", "rank/out", "test/*"],
-    "page": names(),
+    "page": list(pages(typer.main.get_command(app))),
     "name": [study.stem for study in sorted(STUDIES.glob("*.yaml"))],
     "a": ["0", "1", "12", "13"],
     "b": ["0", "1", "12", "13"],
