@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 
 import grok_cli
-from grok_cli.core.config import ModelConfig
-from grok_cli.core.model import Block
+from grok_cli.core.attention import Attention
+from grok_cli.core.config import TrainConfig
+from grok_cli.core.fields import choices
+from grok_cli.core.loss import LOSSES
+from grok_cli.core.model import Block, Transformer
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.core.opt_config import USED_BY
 from grok_cli.core.optimizers.filters import FILTERS
 from grok_cli.core.optimizers.make import UPDATES
-from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
+from grok_cli.core.placement import HEAD_SITES, NORM_OF_SITE, PLACEMENTS
 from grok_cli.core.tasks import TASKS
 from grok_cli.core.training import NORM_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
 from grok_cli.diagnostics.registry import DIAGNOSTICS
@@ -35,8 +39,12 @@ def test_placement_has_a_look_known_sites_and_a_place_in_the_readme(name: str) -
 
 @pytest.mark.parametrize("site", NORM_OF_SITE)
 def test_norm_site_is_used_by_the_block_and_by_a_placement(site: str) -> None:
-    halves = getsource(Block.attention_inputs) + getsource(Block.after_attention)
-    assert f'self.norm("{site}"' in halves
+    if site == "embed":
+        assert '"embed" in PLACEMENTS' in getsource(Transformer)
+    else:
+        halves = getsource(Block.attention_inputs) + getsource(Block.after_attention)
+        source = getsource(Attention.project) if site in HEAD_SITES else halves
+        assert f'self.norm("{site}"' in source
     assert any(site in placement.sites for placement in PLACEMENTS.values())
 
 
@@ -46,6 +54,15 @@ def test_optimizers_and_filters_are_made_and_have_a_row_in_the_documentation(cho
     assert made == USED_BY[chooser].keys()
     page = (PACKAGE / "docs/biases.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in page for name in made - {"off"})
+
+
+def test_losses_and_norms_are_made_and_have_a_row_in_the_documentation() -> None:
+    assert LOSSES.keys() == set(choices(TrainConfig.model_fields["loss"]))
+    page = (PACKAGE / "docs/biases.md").read_text(encoding="utf-8")
+    for name in LOSSES:
+        assert f"| `{name}` |" in page
+    for name in {*choices(ModelConfig.model_fields["norm"])} - {"layernorm", "rmsnorm"}:
+        assert f"| `model.norm: {name}` |" in page
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)

@@ -140,7 +140,7 @@ def _within(files: list[Path], where: Sequence[str]) -> list[Path]:
 
 def explain() -> None:
     """Print every diagnostic: its name, cost, metrics, formula and source."""
-    from grok_cli.core.config import ModelConfig
+    from grok_cli.core.model_config import ModelConfig
 
     console = Console(highlight=False)
     for name, diagnostic in DIAGNOSTICS.items():

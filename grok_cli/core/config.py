@@ -17,14 +17,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     model_validator,
 )
 
 from grok_cli.core.fields import Section, fields_of
+from grok_cli.core.model_config import MANY, ModelConfig
 from grok_cli.core.opt_config import OptConfig
-from grok_cli.core.placement import PLACEMENTS, canonical_name
 from grok_cli.core.tasks import TASKS
 
 
@@ -49,27 +48,22 @@ MOVED = {
     "train.threads": "run.threads",
 }
 
-MANY = 10**6  # more than any size can be; what fits the memory is less
 MOST_MEMORY = 2**35  # bytes
 BYTES_A_PAIR = 300  # Python objects while the data set is made
 
 # Settings that came after directories were named by digests: at their default they are in none.
 LATER = frozenset(
-    f"opt.{name}"
-    for name in (
-        *("optimizer", "momentum", "gradient_filter", "filter_strength", "filter_decay"),
-        *("filter_window", "weight_norm"),
+    (
+        *("model.attention", "model.unembed_rows"),
+        *("opt.optimizer", "opt.momentum", "opt.gradient_filter", "opt.filter_strength"),
+        *("opt.filter_decay", "opt.filter_window", "opt.weight_norm"),
+        *("train.loss", "train.label_smoothing"),
     )
 )
 
 # What runs did that were recorded before `model.init_draws` existed.
 BEFORE_INIT_DRAWS = {"init_draws": "cpu"}
 
-LnType = Annotated[
-    str,
-    BeforeValidator(lambda name: canonical_name(str(name))),
-    Field(json_schema_extra={"enum": list(PLACEMENTS)}),
-]
 TaskName = Annotated[
     str, AfterValidator(_known_task), Field(json_schema_extra={"enum": list(TASKS)})
 ]
@@ -130,71 +124,6 @@ class DataConfig(Section):
         return self
 
 
-class ModelConfig(Section):
-    """The transformer. Defaults are those of the published runs (arXiv 2602.06702)."""
-
-    ln_type: LnType = Field(
-        "off", description=f"Where norms stand: {', '.join(PLACEMENTS)} (or the paper's name)."
-    )
-    norm: Literal["layernorm", "rmsnorm"] = Field(
-        "layernorm", description="Norm function; layernorm has gain and bias, rmsnorm a gain."
-    )
-    norm_eps: float = Field(0.0, ge=0, description="Added to the variance in every norm.")
-    final_norm: Literal["off", "on", "center-only"] = Field(
-        "off", description="Norm before the unembedding; center-only has no gain and no bias."
-    )
-    n_layers: int = Field(1, ge=1, le=1000, description="Number of blocks.")
-    d_model: int = Field(128, ge=1, le=MANY, description="Width of the residual stream.")
-    n_heads: int = Field(
-        4, ge=1, le=MANY, description="Attention heads a block; must divide d_model."
-    )
-    mlp_ratio: int = Field(
-        4, ge=1, le=MANY, description="Width of the MLP as a multiple of d_model."
-    )
-    mlp_type: Literal["plain", "gated"] = Field(
-        "plain", description="gated: act(W1 x) * (W2 x), with a third matrix as output."
-    )
-    activation: Literal["gelu", "relu", "silu"] = Field(
-        "gelu", description="Activation of the MLP; gelu is the exact one, as published."
-    )
-    unembed: Literal["separate", "tied"] = Field(
-        "separate", description="tied: the unembedding is the embedding's transpose."
-    )
-    output_scaling: float = Field(1.0, gt=0, description="Factor on the logits (readout scale).")
-    scale_as: Literal["logits", "temperature"] = Field(
-        "logits",
-        description="logits: output_scaling belongs to the model's output; temperature: only the "
-        "loss sees it, as a softmax temperature of 1/output_scaling.",
-    )
-    init: Literal["lecun", "kaiming"] = Field(
-        "lecun",
-        description="Init of attention output and MLP: truncated normal of std 1/sqrt(fan_in), "
-        "or normal of std sqrt(2/fan_in).",
-    )
-    init_draws: Literal["published", "cpu"] = Field(
-        "published",
-        description="Random numbers of the initial weights: published, those of the GPU on which "
-        "the published runs were made, on every device; cpu, those of PyTorch on a CPU.",
-    )
-    init_scale: float = Field(1.0, gt=0, description="Factor on every parameter at init.")
-    subtract_init: bool = Field(
-        False, description="Subtract the output of the initial model, so that training starts at 0."
-    )
-
-    @property
-    def d_mlp(self) -> int:
-        return self.d_model * self.mlp_ratio
-
-    @model_validator(mode="after")
-    def _possible(self) -> "ModelConfig":
-        if self.d_model % self.n_heads:
-            raise ValueError(
-                f"model.n_heads: {self.n_heads} heads do not divide d_model = {self.d_model}; "
-                "expected a divisor of model.d_model"
-            )
-        return self
-
-
 class TrainConfig(Section):
     """How long, in which steps and types, and at which steps it is evaluated and kept."""
 
@@ -235,8 +164,25 @@ class TrainConfig(Section):
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="Type of the weights.")
     loss_dtype: Literal["float32", "float64"] = Field(
-        "float64", description="Type in which the cross-entropy is summed up."
+        "float64", description="Type in which the loss is summed up."
     )
+    loss: Literal["cross-entropy", "mse", "stablemax"] = Field(
+        "cross-entropy",
+        description="mse: mean over classes of (logit - 1 at the label, 0 elsewhere)^2; "
+        "stablemax: cross-entropy with s(x) = x + 1 or 1 / (1 - x) in place of exp(x).",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> "TrainConfig":
+        if self.label_smoothing and self.loss != "cross-entropy":
+            raise ValueError(
+                f"train.label_smoothing: not used by train.loss: {self.loss}; expected 0, or "
+                "train.loss: cross-entropy"
+            )
+        return self
 
 
 class MeasureConfig(Section):

@@ -6,7 +6,6 @@ does not use. A `Steps` (`steps.py`) can watch and replace each named step of th
 fast engine (`engines/fast`) computes the same function from the same parameters.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -14,9 +13,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from grok_cli.core.config import ModelConfig
+from grok_cli.core.attention import Attention
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.core.norm import Norm, normed
-from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS
+from grok_cli.core.placement import BLOCK_SITES, NORM_OF_SITE, PLACEMENTS
 from grok_cli.core.positions import EVERYTHING, POSITIONS, Computed, last
 from grok_cli.core.steps import UNWATCHED, Steps, WithSteps
 
@@ -25,49 +25,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "silu": F.silu,
 }
-
-
-class Attention(nn.Module):
-    """Multi-head attention without mask and bias, whose q and k may see another input than v."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.n_heads = config.n_heads
-        self.qkv = nn.Parameter(torch.empty(3 * config.d_model, config.d_model))
-        self.out = nn.Parameter(torch.empty(config.d_model, config.d_model))
-
-    def forward(
-        self,
-        x_qk: Float[Tensor, "batch pos d"],
-        x_v: Float[Tensor, "batch pos d"],
-        step: Steps = UNWATCHED,
-        queries: int = POSITIONS,
-    ) -> Float[Tensor, "batch query d"]:
-        """The output at so many of the last positions."""
-        q, k, v = self.project(x_qk, x_v, queries)
-        q, k, v = step("q", q), step("k", k), step("v", v)
-        scores = step("scores", q @ k.mT / math.sqrt(q.shape[-1]))
-        pattern = step("pattern", scores.softmax(dim=-1))
-        z = step("z", pattern @ v)
-        return step("attn_linear", z.transpose(1, 2).flatten(2) @ self.out.T)
-
-    def project(
-        self,
-        x_qk: Float[Tensor, "*batch pos d"],
-        x_v: Float[Tensor, "*batch pos d"],
-        queries: int = POSITIONS,
-    ) -> tuple[
-        Float[Tensor, "*batch head query k"],
-        Float[Tensor, "*batch head pos k"],
-        Float[Tensor, "*batch head pos k"],
-    ]:
-        """Queries of so many of the last positions, keys and values."""
-        w_q, w_k, w_v = self.qkv.chunk(3)
-        q, k, v = last(x_qk, queries) @ w_q.T, x_qk @ w_k.T, x_v @ w_v.T
-        return self.split(q), self.split(k), self.split(v)
-
-    def split(self, x: Float[Tensor, "*batch pos d"]) -> Float[Tensor, "*batch head pos k"]:
-        return x.reshape(*x.shape[:-1], self.n_heads, -1).transpose(-3, -2)
 
 
 class MLP(nn.Module):
@@ -105,9 +62,8 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.sites = PLACEMENTS[config.ln_type].sites
-        self.norms = nn.ModuleDict(
-            {name: Norm(config) for name in sorted({NORM_OF_SITE[site] for site in self.sites})}
-        )
+        names = sorted({NORM_OF_SITE[site] for site in self.sites & BLOCK_SITES})
+        self.norms = nn.ModuleDict({name: Norm(config) for name in names})
         self.attn = Attention(config)
         self.mlp = MLP(config)
 
@@ -168,6 +124,8 @@ class Transformer(WithSteps):
         self.config = config
         self.embed = nn.Parameter(torch.empty(vocab, config.d_model))
         self.pos = nn.Parameter(torch.empty(3, config.d_model))
+        normed_first = "embed" in PLACEMENTS[config.ln_type].sites
+        self.embed_norm = Norm(config) if normed_first else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         affine = config.final_norm == "on"
         self.final_norm = None if config.final_norm == "off" else Norm(config, affine)
@@ -185,7 +143,10 @@ class Transformer(WithSteps):
 
     @property
     def unembedding(self) -> Float[Tensor, "vocab d"]:
-        return self.embed if self.unembed is None else self.unembed
+        if self.unembed is None:
+            return self.embed
+        unit = self.config.unembed_rows == "unit"
+        return F.normalize(self.unembed, dim=1) if unit else self.unembed
 
     def layers(self) -> list[Block]:
         """The blocks in order."""
@@ -209,8 +170,16 @@ class Transformer(WithSteps):
         return step("logits", logits)
 
     def embedded(self, tokens: Int[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 d"]:
-        """The residual stream before the first block: embedding plus position."""
+        """Embedding plus position: the residual stream before the first block and a norm there."""
         return self.embed[tokens] + self.pos
+
+    def first_normed(
+        self, x: Float[Tensor, "*batch d"], step: Steps = UNWATCHED
+    ) -> Float[Tensor, "*batch d"]:
+        """What is embedded, normalised if the placement has a norm there."""
+        if self.embed_norm is None:
+            return x
+        return normed(self.embed_norm, x, step.within("embed_norm"))
 
     def logits_of(
         self,
@@ -218,9 +187,8 @@ class Transformer(WithSteps):
         step: Steps = UNWATCHED,
         computed: Computed = EVERYTHING,
     ) -> Float[Tensor, "batch vocab"]:
-        """The logits for a residual stream before the first block; a subtracted initial model is
-        left out."""
-        blocks = self.layers()
+        """The logits for what is `embedded`; a subtracted initial model is left out."""
+        blocks, x = self.layers(), self.first_normed(x, step)
         for i, block in enumerate(blocks):
             x = block(
                 x, step.within(f"blocks.{i}"), computed if i == len(blocks) - 1 else EVERYTHING

@@ -1,4 +1,4 @@
-"""Where a block normalises: a table from placement name to the set of sites with a norm.
+"""Where norms stand: a table from placement name to the set of sites with a norm.
 
 A block computes, for the residual stream x,
 
@@ -7,6 +7,8 @@ A block computes, for the residual stream x,
 
 where each of the seven names is either a norm or the identity. `qk` and `v` share one norm, the
 one "before attention". The paper (arXiv 2602.06702) studies the norms on the inputs qk, v and mlp.
+Three sites are elsewhere: `embed` is the stream before the first block, `q` and `k` are each head's
+queries and keys, after their projection.
 """
 
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ class Placement:
 
     Attributes:
         name: the value of `model.ln_type`.
-        paper: the name in arXiv 2602.06702 ("M" is the MLP, "A" attention, "*" all its inputs).
+        paper: the name in arXiv 2602.06702 ("M" is the MLP, "A" attention, "*" all its inputs), or
+            in the paper that it comes from (`grok docs biases`).
         sites: the sites of a block that hold a norm.
     """
 
@@ -44,19 +47,27 @@ PLACEMENTS = {
         _placement("pre", "M+A*", "qk", "v", "mlp"),
         _placement("post", "Post-LN", "attn_sum", "mlp_sum"),
         _placement("peri", "Peri-LN", "qk", "v", "attn_out", "mlp", "mlp_out"),
+        _placement("qk-norm", "QK-Norm", "q", "k"),
+        _placement("sphere", "Sphere", "embed", "attn_sum", "mlp_sum"),
     )
 }
 
-# Which norm serves a site; a block holds exactly those that its placement uses.
+# Which norm serves a site; a model holds exactly those that its placement uses.
 NORM_OF_SITE = {
+    "embed": "embed_norm",
     "qk": "attn_in",
     "v": "attn_in",
+    "q": "q",
+    "k": "k",
     "attn_out": "attn_out",
     "attn_sum": "attn_sum",
     "mlp": "mlp_in",
     "mlp_out": "mlp_out",
     "mlp_sum": "mlp_sum",
 }
+
+HEAD_SITES = ("q", "k")  # within attention, of one head's width
+BLOCK_SITES = NORM_OF_SITE.keys() - {*HEAD_SITES, "embed"}
 
 
 def _plain(name: str) -> str:
@@ -70,6 +81,7 @@ _BY_SPELLING = {
     for spelling in (placement.name, placement.paper)
 }
 _BY_SPELLING |= {"a": "attn-pre", "m+a": "pre", "none": "off"}
+_BY_SPELLING |= {"sandwich": "peri", "sandwich-ln": "peri"}  # arXiv 2105.13290: the same block
 
 
 def canonical_name(name: str) -> str:

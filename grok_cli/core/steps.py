@@ -7,7 +7,7 @@ Of layer i, under "blocks.i.":
     resid_pre      batch pos d           the residual stream before the block
     attn_in_qk     batch pos d           what queries and keys are made from, after a norm there
     attn_in_v      batch pos d           what values are made from, after a norm there
-    q, k, v        batch head pos k      queries, keys and values
+    q, k, v        batch head pos k      queries, keys and values, after a norm there
     scores         batch head query key  q · k / sqrt(width of a head)
     pattern        batch head query key  attention weights, the softmax of scores over keys
     z              batch head query k    each head's mean of v, weighted by attention
@@ -23,9 +23,12 @@ Of layer i, under "blocks.i.":
     resid_post     batch pos d           the residual stream after the block, after a norm there
     norms.N.in     batch pos d           what the norm N of this block reads (N as in `placement`)
     norms.N.out    batch pos d           what it gives
+    attn.norms.N.in, .out                the same, batch head pos k, of a norm of q or k
 
 and once:
 
+    embed_norm.in  batch pos d           embedding plus position, where there is a norm of these
+    embed_norm.out batch pos d           what it gives
     final_norm.in  batch d               the last position's stream, where there is a final norm
     final_norm.out batch d               what the final norm gives
     final          batch d               what the unembedding reads; Z in the diagnostics' formulas

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from grok_cli.core.config import ModelConfig
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics import measures
 from grok_cli.diagnostics.errors import UnknownDiagnosticError
 from grok_cli.plugins import Parts

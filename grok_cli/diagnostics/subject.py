@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grok_cli.core.config import ModelConfig
 from grok_cli.core.data import Dataset
 from grok_cli.core.model import Transformer
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics.errors import NoInitialModelError
 from grok_cli.diagnostics.forward import Trace
 

@@ -54,14 +54,16 @@ class Site(NamedTuple):
 
 
 def linear_sites(model: Transformer) -> list[Site]:
-    """The weight matrices between the embedding and the unembedding, but for keys and values."""
+    """The weight matrices between the embedding and the unembedding, but for values, and for keys
+    that are not normalised."""
     sites = []
     for i, block in enumerate(model.layers()):
+        own = [(f"attn.norms.{name}.in", "attn_in_qk", False) for name in block.attn.norms]
         gate = [] if block.mlp.w_gate is None else [("mlp_gate", "mlp_in", True)]
         sites += [
             Site(f"blocks.{i}.{output}", f"blocks.{i}.{source}", has_bias)
             for output, source, has_bias in (
-                ("q", "attn_in_qk", False),
+                *(own or [("q", "attn_in_qk", False)]),
                 ("attn_linear", "z", False),
                 ("mlp_pre", "mlp_in", True),
                 *gate,
@@ -146,7 +148,9 @@ def row_gradients(tape: Tape, c: Float[Tensor, " vocab"]) -> RowGradients:
             outers.append(Outer(left, _with_one(inputs) if site.has_bias else inputs))
         for name, norm in tape.norms.items():
             features += _norm_features(delta[f"{name}.out"], value[f"{name}.in"], norm)
-        for layer in tape.layers:
+        for layer, block in zip(tape.layers, model.layers(), strict=True):
+            if block.attn.norms:  # the keys are one of the linear sites
+                continue
             q, inputs = value[f"{layer}.q"], value[f"{layer}.attn_in_qk"]
             attended = delta[f"{layer}.scores"] @ inputs[:, None] / math.sqrt(q.shape[-1])
             outers += [Outer(q[:, h], attended[:, h]) for h in range(q.shape[1])]
@@ -157,7 +161,7 @@ def row_gradients(tape: Tape, c: Float[Tensor, " vocab"]) -> RowGradients:
 
         if model.config.scale_as == "logits":
             c = c * model.config.output_scaling
-        features.append(value["final"] * c.norm())  # the unembedding's gradient is c ⊗ z
+        features.append(value["final"] @ _unembedding_root(model, c))
         cross = None
         if model.unembed is None:
             cross = (torch.einsum("ip,ipd->id", c[tokens], embedded), value["final"].detach())
@@ -168,6 +172,23 @@ def row_gradients(tape: Tape, c: Float[Tensor, " vocab"]) -> RowGradients:
             embedded,
             cross,
         )
+
+
+def _unembedding_root(model: Transformer, c: Float[Tensor, " vocab"]) -> Float[Tensor, "d d"]:
+    """R such that the unembedding's part of K is (z_i R) · (z_j R).
+
+    The gradient of c · U z is c ⊗ z: R = |c| I. Where the rows u_v are scaled to norm 1, that of
+    row v is c_v (I - û û^T) z / |u_v|, and R R^T is the sum of their squares over v.
+    """
+    identity = torch.eye(model.config.d_model, dtype=c.dtype, device=c.device)
+    if model.unembed is None or model.config.unembed_rows == "free":
+        plain: Tensor = c.norm() * identity
+        return plain
+    lengths = model.unembed.norm(dim=1)
+    scaled = (c / lengths)[:, None] * model.unembedding
+    values, vectors = torch.linalg.eigh((c / lengths).square().sum() * identity - scaled.T @ scaled)
+    root: Tensor = vectors * values.clamp(min=0).sqrt()
+    return root
 
 
 def _rows(x: Tensor) -> Float[Tensor, "batch term n"]:
@@ -182,13 +203,17 @@ def _with_one(x: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch m"]:
 
 def _norm_features(
     delta: Float[Tensor, "*batch d"], x: Float[Tensor, "*batch d"], norm: Norm
-) -> list[Float[Tensor, "batch d"]]:
-    """Gradients of gain and bias, summed over positions."""
-    if norm.kind == "rmsnorm":
+) -> list[Float[Tensor, "batch _"]]:
+    """Gradients of gain, bias and, of a DyT, alpha, summed over positions (and heads)."""
+    extra = []
+    if norm.alpha is not None and norm.gain is not None:
+        unit = torch.tanh(norm.alpha * x)
+        extra = [(delta * norm.gain * (1 - unit.square()) * x).sum(-1, keepdim=True)]
+    elif norm.kind == "rmsnorm":
         unit = F.rms_norm(x, norm.shape, None, norm.eps)
     else:
         unit = F.layer_norm(x, norm.shape, None, None, norm.eps)
-    per_position = [delta * unit] if norm.bias is None else [delta * unit, delta]
+    per_position = [delta * unit, *([] if norm.bias is None else [delta]), *extra]
     return [v.flatten(1, -2).sum(dim=1) if v.ndim > 2 else v for v in per_position]
 
 

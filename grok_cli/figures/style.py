@@ -12,6 +12,7 @@ from typing import Any
 GREY, ORANGE, BLUE, GREEN = "#73767d", "#df8900", "#0065f9", "#00b282"
 PURPLE, RED, OCHRE, SKY = "#9a3db1", "#cb0207", "#a57c00", "#0ba4fb"
 MOSS, PINK = "#536c3d", "#f36ac5"
+VIOLET, MAGENTA = "#780cfc", "#b400e4"
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, OCHRE, PINK, MOSS, GREY)
 # A placement has one colour in every figure and on every ground. No norm is grey.
 OF_PLACEMENT = {
@@ -25,6 +26,8 @@ OF_PLACEMENT = {
     "pre-v": (SKY, "<"),
     "post": (MOSS, "p"),
     "peri": (PINK, "h"),
+    "qk-norm": (VIOLET, ">"),
+    "sphere": (MAGENTA, "*"),
 }
 MARKERS = "os^Dv<PXph"
 # The same shapes as SVG paths about (0, 0).
@@ -35,6 +38,8 @@ SHAPES = {
     "D": "M0 -4.8L4.8 0L0 4.8L-4.8 0Z",
     "v": "M0 4.5L4.5 -3.5H-4.5Z",
     "<": "M-4.5 0L3.5 -4.5V4.5Z",
+    ">": "M4.5 0L-3.5 -4.5V4.5Z",
+    "*": "M0 -5L1.2 -1.7L4.8 -1.5L2 0.6L2.9 4L0 2.1L-2.9 4L-2 0.6L-4.8 -1.5L-1.2 -1.7Z",
     "P": "M-1.5 -4.5H1.5V-1.5H4.5V1.5H1.5V4.5H-1.5V1.5H-4.5V-1.5H-1.5Z",
     "X": "M-4 -2.5L-2.5 -4L0 -1.5L2.5 -4L4 -2.5L1.5 0L4 2.5L2.5 4L0 1.5L-2.5 4L-4 2.5L-1.5 0Z",
     "p": "M0 -4.6L4.4 -1.4L2.7 3.7H-2.7L-4.4 -1.4Z",

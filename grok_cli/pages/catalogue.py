@@ -19,7 +19,16 @@ WRITTEN = PACKAGE / "docs"
 OTHERS = "Guides"
 SECTIONS = {
     "Begin": ("start", "notebooks"),
-    OTHERS: ("training", "sweeps", "clusters", "diagnostics", "figures", "times", "speed"),
+    OTHERS: (
+        "training",
+        "biases",
+        "sweeps",
+        "clusters",
+        "diagnostics",
+        "figures",
+        "times",
+        "speed",
+    ),
     "The paper": ("reproduction", "studies", "differences"),
     "Coming from": ("from-wandb", "from-published", "from-transformerlens"),
     "Reference": ("python", "interface", "commands", "settings", "measures"),

@@ -1,6 +1,6 @@
 """The page of all diagnostics, from their registry."""
 
-from grok_cli.core.config import ModelConfig
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics.registry import DIAGNOSTICS, Diagnostic
 from grok_cli.pages.markdown import escaped, page, table
 

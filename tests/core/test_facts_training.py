@@ -216,6 +216,8 @@ NORMED = {  # site by site, as the paper and the models of that name have them
     "pre": "qk v mlp",
     "post": "attn_sum mlp_sum",
     "peri": "qk v attn_out mlp mlp_out",
+    "qk-norm": "q k",
+    "sphere": "embed attn_sum mlp_sum",
 }
 
 

@@ -22,7 +22,7 @@ from grok_cli.core.engines.fast.rows import Answer
 from grok_cli.core.engines.fast.sums import Terms, gather, weighted_sums
 from grok_cli.core.initial import initial_model
 from grok_cli.core.loss import row_losses
-from grok_cli.core.placement import NORM_OF_SITE, PLACEMENTS, Placement
+from grok_cli.core.placement import HEAD_SITES, NORM_OF_SITE, PLACEMENTS, Placement
 from grok_cli.core.training import Trainer
 from tests.conftest import small_config
 
@@ -122,8 +122,38 @@ def test_every_norm_site_alone_is_in_both_engines(
     )
     plain, _ = engines(config)
     cache = plain.model.run_with_cache(plain.dataset.tokens[:2])
-    assert f"blocks.{n_layers - 1}.norms.{NORM_OF_SITE[site]}.out" in cache
+    place = f"blocks.{n_layers - 1}." if site != "embed" else ""
+    within = "attn.norms." if site in HEAD_SITES else "norms." if place else ""
+    assert f"{place}{within}{NORM_OF_SITE[site]}.out" in cache
     assert_same(config)
+
+
+BIASES: dict[str, dict[str, Any]] = {
+    "dyt": {"model__norm": "dyt", "model__ln_type": "pre"},
+    "dyt before attention": {"model__norm": "dyt", "model__ln_type": "attn-pre"},
+    "unit": {"model__norm": "unit", "model__ln_type": "pre", "model__final_norm": "on"},
+    "sphere": {
+        **{"model__ln_type": "sphere", "model__norm": "unit", "model__unembed_rows": "unit"},
+        **{"model__output_scaling": 10.0, "model__attention": "uniform"},
+    },
+    "uniform": {"model__attention": "uniform", "model__ln_type": "mlp-pre"},
+    "unit rows": {"model__unembed_rows": "unit", "model__output_scaling": 3.0},
+    "mse": {"train__loss": "mse", "model__subtract_init": True},
+    "stablemax": {"train__loss": "stablemax", "model__ln_type": "pre"},
+    "smoothing": {"train__label_smoothing": 0.2},
+}
+FACTORED = ("dyt before attention", "uniform", "unit rows")
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize("name", BIASES)
+def test_gradients_of_every_bias_are_exact_in_the_form_that_knows_it(
+    name: str, n_layers: int
+) -> None:
+    config = small_config(**BIASES[name], model__n_layers=n_layers, train__dtype="float64")
+    assert_same(config)
+    form = FactoredForm if n_layers == 1 and name in FACTORED else LayeredForm
+    assert type(engines(config)[1].form) is form
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])
@@ -259,7 +289,7 @@ def test_gradients_fed_in_are_those_of_autograd_to_the_bit() -> None:
 def test_the_paper_s_placements_factor() -> None:
     for ln_type in PLACEMENTS:
         config = small_config(model__ln_type=ln_type)
-        form = FactoredForm if ln_type not in ("post", "peri") else LayeredForm
+        form = FactoredForm if ln_type not in ("post", "peri", "sphere") else LayeredForm
         assert type(engines(config)[1].form) is form
 
 

@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
+from grok_cli.core.config import TrainConfig
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines import PlainEngine
 from grok_cli.core.initial import initial_model
-from grok_cli.core.loss import correct_rows, row_losses
+from grok_cli.core.loss import correct_rows, losses_of, row_losses
 from tests.conftest import small_config
 
 LABEL = torch.tensor([0])
@@ -52,6 +54,42 @@ def test_gradient_survives_extreme_logits() -> None:
     row_losses(logits, torch.tensor([0, 0]), torch.float64).sum().backward()
     assert logits.grad is not None
     assert logits.grad.tolist() == [[0, 0, 0], [-1, 0, 1]]
+
+
+def test_squared_loss_is_the_mean_over_classes() -> None:
+    losses = losses_of(TrainConfig(loss="mse"))
+    found = losses(torch.tensor([[0.5, 2.0, -1.0]]), LABEL, torch.float64)
+    assert found.tolist() == [(0.25 + 4 + 1) / 3]  # targets 1, 0, 0
+
+
+def test_stablemax_is_the_published_formula() -> None:
+    """s(1) = 2, s(0) = 1, s(-3) = 1/4."""
+    losses = losses_of(TrainConfig(loss="stablemax"))
+    logits = torch.tensor([[1.0, 0.0, -3.0], [-3.0, 1.0, 0.0]])
+    found = losses(logits, torch.tensor([0, 0]), torch.float64).tolist()
+    assert found == pytest.approx([-math.log(2 / 3.25), -math.log(0.25 / 3.25)], rel=1e-14)
+
+
+def test_stablemax_has_a_finite_gradient_at_1() -> None:
+    """Where 1 / (1 - x) of the branch that is not taken would divide by 0."""
+    logits = torch.tensor([[1.0, -1.0]], requires_grad=True)
+    losses_of(TrainConfig(loss="stablemax"))(logits, LABEL, torch.float64).sum().backward()
+    assert logits.grad is not None
+    # loss = log(s1 + s2) - log(s1), s1 = 2 (slope 1), s2 = 1/2 (slope 1/4)
+    assert logits.grad[0].tolist() == pytest.approx([1 / 2.5 - 1 / 2, 0.25 / 2.5], rel=1e-6)
+
+
+def test_smoothed_label_is_shared_by_all_classes() -> None:
+    losses = losses_of(TrainConfig(label_smoothing=0.3))
+    logits = torch.tensor([[math.log(4), 0.0, 0.0]], dtype=torch.float64)
+    # probabilities 2/3, 1/6, 1/6; the target is 0.7 + 0.1 at the label and 0.1 for the others
+    expected = -(0.8 * math.log(2 / 3) + 0.2 * math.log(1 / 6))
+    assert losses(logits, LABEL, torch.float64).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_smoothing_of_a_loss_without_labels_is_refused() -> None:
+    with pytest.raises(ValidationError, match="label_smoothing: not used by"):
+        TrainConfig(loss="mse", label_smoothing=0.1)
 
 
 def test_accuracy_counts_rows() -> None:

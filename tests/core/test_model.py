@@ -1,19 +1,24 @@
 """The transformer against attention computed by hand, placement by placement."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import Tensor
 
 from grok_cli.core.config import Config
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.core.norm import Norm
 from grok_cli.core.placement import PLACEMENTS, canonical_name
 from tests.conftest import small_config
 
+NAMES = ("alpha", "gain", "bias")
+SPHERE = {"ln_type": "sphere", "norm": "unit", "unembed_rows": "unit", "output_scaling": 10.0}
 TOKENS = torch.tensor([[3, 5, 13], [0, 12, 13]])
 
 
@@ -52,8 +57,10 @@ def attention_by_hand(block: torch.nn.Module, x: Tensor) -> tuple[Tensor, Tensor
     for head in range(heads):
         rows_of = [slice(part * d + head * k, part * d + (head + 1) * k) for part in range(3)]
         w_q, w_k, w_v = (qkv[rows] for rows in rows_of)
+        q = norm_at(block.attn, "q", "q", x_qk @ w_q.T, sites)
+        keys = norm_at(block.attn, "k", "k", x_qk @ w_k.T, sites)
         for i in range(3):
-            scores = [float((w_q @ x_qk[i]) @ (w_k @ x_qk[j])) / math.sqrt(k) for j in range(3)]
+            scores = [float(q[i] @ keys[j]) / math.sqrt(k) for j in range(3)]
             total = sum(math.exp(score) for score in scores)
             for j in range(3):
                 weights[head, i, j] = math.exp(scores[j]) / total
@@ -61,8 +68,10 @@ def attention_by_hand(block: torch.nn.Module, x: Tensor) -> tuple[Tensor, Tensor
     return mixed @ block.attn.out.detach().T, weights
 
 
-def norm_at(block: torch.nn.Module, site: str, name: str, x: Tensor) -> Tensor:
-    if site not in block.sites:
+def norm_at(
+    block: torch.nn.Module, site: str, name: str, x: Tensor, sites: frozenset[str] | None = None
+) -> Tensor:
+    if site not in (block.sites if sites is None else sites):
         return x
     rows = [normed_by_hand(block.norms[name], row) for row in x.tolist()]
     return torch.tensor(rows, dtype=torch.float64)
@@ -75,6 +84,10 @@ def test_forward_agrees_with_hand_computation(ln_type: str, layers: int) -> None
     cache = model.run_with_cache(TOKENS)
     for row in range(len(TOKENS)):
         x = (model.embed[TOKENS[row]] + model.pos).detach()
+        if model.embed_norm is not None:
+            assert "embed" in model.layers()[0].sites
+            rows = [normed_by_hand(model.embed_norm, vector) for vector in x.tolist()]
+            x = torch.tensor(rows, dtype=torch.float64)
         for layer, block in enumerate(model.layers()):
             out, weights = attention_by_hand(block, x)
             out = norm_at(block, "attn_out", "attn_out", out)
@@ -111,6 +124,7 @@ def test_model_holds_no_norm_that_it_does_not_use(ln_type: str) -> None:
         ("A^qk", "attn-pre-qk"),
         ("M + A^v", "pre-v"),
         ("pre_qk", "pre-qk"),
+        ("sandwich", "peri"),
     ],
 )
 def test_papers_names_are_accepted(spelling: str, name: str) -> None:
@@ -119,7 +133,7 @@ def test_papers_names_are_accepted(spelling: str, name: str) -> None:
 
 def test_unknown_placement_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="off, attn-pre-qk, attn-pre-v"):
-        canonical_name("sandwich")
+        canonical_name("club")
 
 
 def test_parameter_count_is_the_published_architecture() -> None:
@@ -195,6 +209,80 @@ def test_rmsnorm_and_center_only_final_norm_agree_with_their_formulas() -> None:
     assert (center.gain, center.bias) == (None, None)
     final = random_model(model__final_norm="on").final_norm
     torch.testing.assert_close(final(x), expected * final.gain + final.bias)
+
+
+def test_dyt_and_the_unit_norm_agree_with_their_formulas() -> None:
+    x = torch.randn(4, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    dyt = random_model(model__ln_type="mlp-pre", model__norm="dyt").layers()[0].norms["mlp_in"]
+    torch.testing.assert_close(dyt(x), dyt.gain * torch.tanh(dyt.alpha * x) + dyt.bias)
+    fresh = initial_model(small_config(model__ln_type="mlp-pre", model__norm="dyt"), 14)
+    alpha, gain, bias = (getattr(fresh.layers()[0].norms["mlp_in"], n) for n in NAMES)
+    assert (alpha.tolist(), set(gain.tolist()), set(bias.tolist())) == ([0.5], {1.0}, {0.0})
+    unit = random_model(model__ln_type="mlp-pre", model__norm="unit").layers()[0].norms["mlp_in"]
+    torch.testing.assert_close(unit(x), x / x.pow(2).sum(-1, keepdim=True).sqrt())
+    assert not list(unit.parameters())
+    final = random_model(model__norm="unit", model__final_norm="on").run_with_cache(TOKENS)["final"]
+    torch.testing.assert_close(final.norm(dim=1), torch.ones(2, dtype=torch.float64))
+
+
+def test_logits_on_the_sphere_are_cosines_times_the_temperature() -> None:
+    """arXiv 2603.05228: the stream has norm 1 before the block, after attention and after the MLP,
+    and logits are 10 cos(stream, row of the unembedding)."""
+    model = random_model(**{f"model__{name}": value for name, value in SPHERE.items()})
+    cache = model.run_with_cache(TOKENS)
+    for name in ("embed_norm.out", "blocks.0.resid_pre", "blocks.0.resid_mid", "final"):
+        torch.testing.assert_close(cache[name].norm(dim=-1), torch.ones_like(cache[name][..., 0]))
+    assert model.unembed is not None
+    expected = F.cosine_similarity(cache["final"][:, None], model.unembed[None], dim=2)
+    torch.testing.assert_close(cache["logits"], 10 * expected)
+    assert not any("norm" in name for name in model.trainable())
+    twice = random_model(**{f"model__{name}": value for name, value in SPHERE.items()})
+    with torch.no_grad():  # no magnitude is left that could matter
+        twice.embed.mul_(2)
+        twice.pos.mul_(2)
+        twice.unembed.mul_(3)  # type: ignore[union-attr]
+    torch.testing.assert_close(twice(TOKENS), model(TOKENS))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_uniform_attention_is_the_mean_of_the_values(layers: int) -> None:
+    model = random_model(model__attention="uniform", model__n_layers=layers, model__ln_type="pre")
+    cache = model.run_with_cache(TOKENS)
+    for layer in range(layers):
+        pattern = cache[f"blocks.{layer}.pattern"]
+        torch.testing.assert_close(pattern, torch.full_like(pattern, 1 / 3))
+        mean = cache[f"blocks.{layer}.v"].mean(dim=2, keepdim=True)
+        torch.testing.assert_close(cache[f"blocks.{layer}.z"], mean.expand(-1, -1, 3, -1))
+    swapped = model(TOKENS[:, [1, 0, 2]])
+    assert not torch.allclose(swapped, model(TOKENS))  # positions still tell a from b
+    with torch.no_grad():
+        model.pos.zero_()
+    torch.testing.assert_close(model(TOKENS[:, [1, 0, 2]]), model(TOKENS))
+
+
+def test_uniform_attention_has_gradients_of_0_for_queries_and_keys() -> None:
+    model = random_model(model__attention="uniform")
+    model(TOKENS).pow(2).sum().backward()
+    grad = model.layers()[0].attn.qkv.grad
+    assert grad is not None
+    q, k, v = grad.chunk(3)
+    assert q.abs().max() == k.abs().max() == 0
+    assert v.abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attention": "uniform", "ln_type": "qk-norm"}, "uniform has no use for queries and keys"),
+        ({"unembed": "tied", "unembed_rows": "unit"}, "expected model.unembed: separate"),
+        ({"norm": "dyt", "norm_eps": 0.1}, "model.norm_eps: not used by model.norm: dyt"),
+        ({"norm": "unit", "norm_eps": 0.1}, "model.norm_eps: not used by model.norm: unit"),
+        ({"norm": "unit", "final_norm": "center-only"}, "model.final_norm: center-only"),
+    ],
+)
+def test_settings_that_make_no_model_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ModelConfig.model_validate(settings)
 
 
 def test_gated_mlp_multiplies_activation_and_gate() -> None:

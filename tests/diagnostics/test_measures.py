@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from grok_cli.core.attention import Attention
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.loss import row_losses
-from grok_cli.core.model import Attention
 from grok_cli.core.training import Trainer
 from grok_cli.diagnostics.forward import mean_loss
 from grok_cli.diagnostics.measures.attention import entropy, layer_attention

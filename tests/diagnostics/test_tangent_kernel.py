@@ -26,6 +26,11 @@ OPTIONS: list[dict[str, Any]] = [
     {"final_norm": "center-only", "n_layers": 3},
     {"output_scaling": 3.0, "scale_as": "temperature"},
     {"subtract_init": True, "n_heads": 1},
+    {"norm": "dyt", "ln_type": "pre", "norm_eps": 0.0},
+    {"ln_type": "qk-norm", "norm": "rmsnorm", "n_layers": 2},
+    {"ln_type": "sphere", "norm": "unit", "norm_eps": 0.0, "unembed_rows": "unit"},
+    {"unembed_rows": "unit", "output_scaling": 10.0, "norm": "unit", "norm_eps": 0.0},
+    {"attention": "uniform", "ln_type": "pre"},
 ]
 
 

@@ -51,7 +51,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
         ("data.test_ratio=1.0", ["data.test_ratio", "less than 1"]),
         ("data.test_ratio=0.00001", ["data.test_ratio", "no test pair"]),
         ("data.task=adding", ["data.task", "did you mean add?"]),
-        ("model.norm=batchnorm", ["model.norm", "'layernorm' or 'rmsnorm'"]),
+        ("model.norm=batchnorm", ["model.norm", "'layernorm', 'rmsnorm', 'dyt' or 'unit'"]),
         ("opt.warmup_steps=20000", ["opt.warmup_steps", "at most"]),
         ("run.device=tpu", ["run.device", "cuda"]),
         ("model", ["--set model", "section.key=value"]),

@@ -14,7 +14,7 @@ class Score(NamedTuple):
     """How well the model answers some rows; both stay on the device until they are read.
 
     Attributes:
-        loss: mean cross-entropy in nats, in `train.loss_dtype`.
+        loss: mean of the rows' `train.loss`, in `train.loss_dtype`.
         correct: number of rows whose largest logit is at the label.
     """
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines.engine import Score
-from grok_cli.core.loss import correct_rows, row_losses
+from grok_cli.core.loss import correct_rows, losses_of
 from grok_cli.core.model import Transformer
 
 
@@ -16,6 +16,7 @@ class PlainEngine:
 
     def __init__(self, config: Config, model: Transformer, dataset: Dataset) -> None:
         self.model, self.dataset = model, dataset
+        self.losses = losses_of(config.train)
         self.dtype: torch.dtype = getattr(torch, config.train.loss_dtype)
 
     def step(self, rows: Int[Tensor, " batch"]) -> Score:
@@ -31,5 +32,5 @@ class PlainEngine:
     def _score(self, rows: Int[Tensor, " batch"]) -> Score:
         labels = self.dataset.labels[rows]
         logits = self.model(self.dataset.tokens[rows])
-        losses = row_losses(logits * self.model.loss_scale, labels, self.dtype)
+        losses = self.losses(logits * self.model.loss_scale, labels, self.dtype)
         return Score(losses.mean(), correct_rows(logits, labels))

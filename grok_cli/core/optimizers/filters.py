@@ -28,7 +28,7 @@ def gradients_of(parameters: Sequence[Tensor]) -> list[Tensor]:
 
 
 class GrokfastEma:
-    """Grokfast-EMA (Lee et al. 2024, arXiv 2405.20233, Algorithm 2; their gradfilter_ema).
+    """Grokfast-EMA (Lee et al. 2024, arXiv 2405.20233; their gradfilter_ema).
 
     With the gradient g, its running mean m, decay alpha and strength lambda:
 
@@ -55,7 +55,7 @@ class GrokfastEma:
 
 
 class GrokfastMa:
-    """Grokfast-MA (arXiv 2405.20233, Algorithm 1; their gradfilter_ma with warmup and "mean").
+    """Grokfast-MA (arXiv 2405.20233; their gradfilter_ma with warmup and "mean").
 
     With the gradient g and strength lambda, once there were w gradients:
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grok_cli.core.config import ModelConfig
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.spectra import effective_rank, gram_spectrum
 from grok_cli.diagnostics.subject import Subject

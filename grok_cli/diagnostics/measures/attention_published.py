@@ -1,6 +1,6 @@
 """Attention entropy on the rows on which the published runs measured it."""
 
-from grok_cli.core.config import ModelConfig
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics.measures.attention import layer_attention, prefix
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject

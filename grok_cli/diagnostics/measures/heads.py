@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grok_cli.core.config import ModelConfig
-from grok_cli.core.model import Attention, Block
+from grok_cli.core.attention import Attention
+from grok_cli.core.model import Block
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics.measures.attention import prefix
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject

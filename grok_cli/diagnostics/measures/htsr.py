@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grok_cli.core.config import ModelConfig
 from grok_cli.core.model import Block, Transformer
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.spectra import (
     effective_rank,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from grok_cli.core.config import ModelConfig
 from grok_cli.core.model import Transformer
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics.forward import mean_loss
 from grok_cli.diagnostics.registry import diagnostic
 from grok_cli.diagnostics.subject import Subject

@@ -3,7 +3,7 @@
 The answer is read at the last position and the first layer sees only 2p + 1 different tokens, so
 most of the plain form's arithmetic is repeated or unused. Two forms leave it out:
 
-- the factored form below, for one layer without norms after attention or MLP
+- the factored form below, for one layer without norms after attention or MLP, and cross-entropy
   (`factors.py` forms the factors, `rows.py` computes the rows);
 - for all other models what still holds of it (`layers.py`): the first layer's attention by
   steps 1 and 2, and the last layer's MLP and unembedding at the last position only.

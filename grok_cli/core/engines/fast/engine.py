@@ -11,6 +11,7 @@ from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.factors import FactoredForm
 from grok_cli.core.engines.fast.layers import LayeredForm
 from grok_cli.core.engines.fast.tables import RowLookups
+from grok_cli.core.loss import losses_of
 from grok_cli.core.model import Transformer
 from grok_cli.core.process import one_thread
 
@@ -29,8 +30,12 @@ class FastEngine:
         chunk = CHUNK if on_cpu else len(dataset.labels)
         self.crew = Crew(torch.get_num_threads() if on_cpu else 1)
         loss_dtype: torch.dtype = getattr(torch, config.train.loss_dtype)
-        form = FactoredForm if FactoredForm.fits(model) else LayeredForm
-        self.form: FactoredForm | LayeredForm = form(model, dataset.p, loss_dtype, chunk, self.crew)
+        losses = losses_of(config.train)
+        self.form: FactoredForm | LayeredForm
+        if FactoredForm.fits(model, losses):
+            self.form = FactoredForm(model, dataset.p, loss_dtype, chunk, self.crew)
+        else:
+            self.form = LayeredForm(model, dataset.p, losses, loss_dtype, chunk, self.crew)
         self.initial = initial_logits(model, dataset, chunk)
         self.known: list[tuple[Tensor, RowLookups]] = []
 

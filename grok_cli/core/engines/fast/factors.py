@@ -14,6 +14,7 @@ from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.rows import Factors, RowKernel
 from grok_cli.core.engines.fast.tables import RowLookups, TokenTables
+from grok_cli.core.loss import RowLosses, row_losses
 from grok_cli.core.model import Transformer
 
 
@@ -31,11 +32,18 @@ class FactoredForm:
         self.kernel = RowKernel(model.config, len(model.embed), normed, loss_dtype, chunk, crew)
 
     @staticmethod
-    def fits(model: Transformer) -> bool:
-        """Whether this form computes the model's function."""
+    def fits(model: Transformer, losses: RowLosses) -> bool:
+        """Whether this form computes the model's function, and the gradient of these losses: what
+        it knows by hand are the cross-entropy, and a norm before the MLP that divides by sigma."""
         blocks = model.layers()
+        sites = blocks[0].sites
+        divides = model.config.norm in ("layernorm", "rmsnorm")
         return (
-            len(blocks) == 1 and model.final_norm is None and blocks[0].sites <= {"qk", "v", "mlp"}
+            losses is row_losses
+            and len(blocks) == 1
+            and model.final_norm is None
+            and sites <= {"embed", "qk", "v", "q", "k", "mlp"}
+            and (divides or "mlp" not in sites)
         )
 
     def step(self, rows: RowLookups) -> Score:

@@ -15,7 +15,7 @@ from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.rows import mean_score
 from grok_cli.core.engines.fast.sums import gather, weighted_sums
 from grok_cli.core.engines.fast.tables import RowLookups, TokenTables
-from grok_cli.core.loss import correct_rows, row_losses
+from grok_cli.core.loss import RowLosses, correct_rows
 from grok_cli.core.model import Transformer
 
 
@@ -23,9 +23,15 @@ class LayeredForm:
     """Scores rows and, in `step`, leaves the gradient of the mean loss in the parameters."""
 
     def __init__(
-        self, model: Transformer, p: int, loss_dtype: torch.dtype, chunk: int, crew: Crew
+        self,
+        model: Transformer,
+        p: int,
+        losses: RowLosses,
+        loss_dtype: torch.dtype,
+        chunk: int,
+        crew: Crew,
     ) -> None:
-        self.model, self.p, self.loss_dtype = model, p, loss_dtype
+        self.model, self.p, self.losses, self.loss_dtype = model, p, losses, loss_dtype
         self.chunk, self.crew = chunk, crew
         self.blocks = model.layers()
         self.n_queries = 1 if len(self.blocks) == 1 else 3
@@ -86,5 +92,5 @@ class LayeredForm:
         if rows.offset is not None:
             logits = logits - rows.offset[part]
         labels = rows.labels[part, 0]
-        losses = row_losses(logits, labels, self.loss_dtype)
+        losses = self.losses(logits, labels, self.loss_dtype)
         return Score(losses.sum(), correct_rows(logits, labels))

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grok_cli.core.config import ModelConfig
 from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.tables import RowLookups
+from grok_cli.core.model_config import ModelConfig
 
 aten = torch.ops.aten
 

@@ -92,7 +92,7 @@ class TokenTables(NamedTuple):
         """The tables of a model on p elements."""
         embed, pos = model.embed, model.pos
         x = torch.cat((embed[:p] + pos[0], embed[:p] + pos[1], embed[p : p + 1] + pos[2]))
-        block = model.layers()[0]
+        x, block = model.first_normed(x), model.layers()[0]
         x_qk, x_v = block.attention_inputs(x, shared=False)
         q, k, v = block.attn.project(x_qk, x_v, queries=len(x))
         return cls(x, q / math.sqrt(q.shape[2]), k, v)
