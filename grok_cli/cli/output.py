@@ -79,7 +79,7 @@ def print_table(
     if title:
         console.print(Text(escape(title), style="bold"))
     fitting, hidden = _fitting(columns, rows, console.width)
-    console.print(_table(fitting, rows), crop=True)
+    console.print(_table(fitting, rows, console.width), crop=True)
     if hidden:
         names = ", ".join(column.heading for column in hidden)
         console.print(Text(f"not shown in this width: {names}", style="dim"))
@@ -158,12 +158,7 @@ def _fitting(
     columns: Sequence[Column], rows: Sequence[Row], width: int
 ) -> tuple[list[Column], list[Column]]:
     """The columns that the width has room for, and the others."""
-    widths = {
-        column.key: FOLDED
-        if column.folds
-        else max(map(cell_len, [column.heading, *(column.shown(row) for row in rows)]))
-        for column in columns
-    }
+    widths = {column.key: _width(column, rows) for column in columns}
     fitting, hidden = list(columns), []
     while sum(widths[c.key] for c in fitting) + GAP * (len(fitting) - 1) > width:
         last = max(fitting, key=lambda column: column.drop)
@@ -174,12 +169,25 @@ def _fitting(
     return fitting, hidden
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+def _width(column: Column, rows: Sequence[Row]) -> int:
+    """How much room a column takes at least, on a terminal."""
+    if column.folds:
+        return FOLDED
+    return max(map(cell_len, [column.heading, *(column.shown(row) for row in rows)]))
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Table:
+    widths = {column.key: _width(column, rows) for column in columns}
+    over = max(sum(widths.values()) + GAP * (len(columns) - 1) - width, 0)
+    # Where the columns do not fit, the longest name loses its end, and no number does.
+    names = [column.key for column in columns if not (column.number or column.folds)]
+    cut = max(names, key=lambda name: widths[name], default="")
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
     for column in columns:
         table.add_column(
             Text(column.heading),
             justify="right" if column.number else "left",
+            max_width=max(widths[cut] - over, 1) if column.key == cut else None,
             no_wrap=not column.folds,
             overflow="fold" if column.folds else "ellipsis",
         )

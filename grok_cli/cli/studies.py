@@ -23,9 +23,9 @@ def _time(seconds: float | None) -> str:
 
 COLUMNS = (
     Column("name", "study"),
-    Column("share", "done", number=True),
-    Column("seconds", "time left", number=True, text=_time),
-    Column("question", folds=True),
+    Column("share", "done", number=True, drop=3),
+    Column("seconds", "time left", number=True, text=_time, drop=2),
+    Column("question", folds=True, drop=1),
 )
 Name = Annotated[
     str,

@@ -129,13 +129,13 @@ def report(entries: Sequence[Entry], directory: Path, as_json: bool) -> None:
 
 COLUMNS = (
     Column("group"),
-    Column("runs", number=True),
-    Column("finished", number=True),
-    Column("memorised", number=True),
+    Column("runs", number=True, drop=5),
+    Column("finished", number=True, drop=3),
+    Column("memorised", number=True, drop=4),
     Column("generalised", number=True),
     Column("median", number=True),
-    Column("min", number=True, drop=2),
-    Column("max", number=True, drop=1),
+    Column("min", number=True, drop=7),
+    Column("max", number=True, drop=6),
 )
 
 

@@ -32,7 +32,10 @@ SHOWN_FIRST = (
     *("running", "failed", "diverged", "elsewhere", "interrupted"),
     *("queued", "waiting", "finished"),
 )
-WIDE = 90  # columns from which there is room for everything
+WIDE = 90  # columns of a terminal from which there is room for everything
+# Columns of the table, and from which width of the terminal they are shown.
+SHOWN_FROM = {"run": 0, "state": 0, "progress": WIDE, "step": 0, "phase": 50, "test acc": 60}
+SHOWN_FROM |= {"steps/s": WIDE, "left": WIDE}
 STOPPING = "stopping: runs save their state (Ctrl-C again kills them)"
 LOG_SECONDS = 60.0  # after which a line says how far the sweep is
 FRAME_LINES = 4  # of the view, besides a line a run
@@ -130,49 +133,47 @@ class SweepTable(SweepView):
         hidden = len(order) - room
         more = [Text(f"and {hidden} more", "dim")] if hidden > 0 else []
         done = sum(entry.state == "finished" for entry in self.entries)
-        now = STOPPING if self.is_stopping else f"{self.time_left()} left"
-        head = Text(f"{done} of {len(self.entries)} done, {now}  ", "bold")
+        ended = all(entry.ended() for entry in self.entries)
+        now = STOPPING if self.is_stopping else "" if ended else f"{self.time_left()} left"
+        head = Text(f"{done} of {len(self.entries)} done{', ' * bool(now)}{now}  ", "bold")
         head.append(f"({self.counts()})", "dim")
         head.truncate(self.console.width, overflow="ellipsis")
         return Group(head, self._table(order[:room]), *more)
 
     def _table(self, entries: Sequence[Entry]) -> Table:
-        wide = self.console.width >= WIDE
+        width = self.console.width
+        shown = [name for name, least in SHOWN_FROM.items() if width >= least]
         table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("run", no_wrap=True, overflow="ellipsis", max_width=40 if wide else 20)
-        table.add_column("state", no_wrap=True)
-        if wide:
-            table.add_column("progress", width=20)
-        table.add_column("step", justify="right", no_wrap=True)
-        table.add_column("phase", no_wrap=True)
-        table.add_column("test acc", justify="right", no_wrap=True)
-        if wide:
-            table.add_column("steps/s", justify="right", no_wrap=True)
-            table.add_column("left", justify="right", no_wrap=True)
+        for name in shown:
+            table.add_column(
+                name,
+                justify="right" if name in ("step", "test acc", "steps/s", "left") else "left",
+                width=20 if name == "progress" else None,
+                max_width=(40 if width >= WIDE else 20) if name == "run" else None,
+                no_wrap=True,
+            )
         for entry in entries:
-            table.add_row(*self._row(entry, wide))
+            cells = self._cells(entry)
+            table.add_row(*(cells[name] for name in shown))
         return table
 
-    def _row(self, entry: Entry, wide: bool) -> list[str | Text | ProgressBar]:
+    def _cells(self, entry: Entry) -> dict[str, str | Text | ProgressBar]:
+        """What stands in each column."""
         summary, steps = entry.summary, entry.planned.config.train.steps
         step = int(summary.get("step", 0))
         accuracy = summary.get("final", {}).get("test/accuracy")
-        running = entry.state == "running"
         state = f"{entry.state} ({entry.attempts})" if entry.attempts > 1 else entry.state
-        row: list[str | Text | ProgressBar] = [
-            self.label(entry),
-            Text(state, STATE_STYLE[entry.state]),
-            f"{step}/{steps}" if wide else str(step),
-            str(summary.get("phase", "")),
-            "" if accuracy is None else f"{accuracy:.4f}",
-        ]
-        if wide:
-            speed = _speed(entry) if running else 0.0
-            left = steps_left(entry.planned, summary)
-            row.insert(2, ProgressBar(total=steps, completed=step))
-            row.append(f"{speed:.1f}" if speed else "")
-            row.append(duration(left / speed) if speed else "")
-        return row
+        speed = _speed(entry) if entry.state == "running" else 0.0
+        return {
+            "run": self.label(entry),
+            "state": Text(state, STATE_STYLE[entry.state]),
+            "progress": ProgressBar(total=steps, completed=step),
+            "step": f"{step}/{steps}" if self.console.width >= WIDE else str(step),
+            "phase": str(summary.get("phase", "")),
+            "test acc": "" if accuracy is None else f"{accuracy:.4f}",
+            "steps/s": f"{speed:.1f}" if speed else "",
+            "left": duration(steps_left(entry.planned, summary) / speed) if speed else "",
+        }
 
 
 def _speed(entry: Entry) -> float:

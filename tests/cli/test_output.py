@@ -112,3 +112,12 @@ def test_sentences_are_folded_where_a_terminal_is_narrow() -> None:
     lines = printed(console)
     assert len(lines) > 3
     assert " ".join(" ".join(lines[1:]).split()) == f"ln-positions {question}"
+
+
+def test_numbers_stay_whole_where_a_name_has_no_room() -> None:
+    console = on_terminal(20)
+    columns = (Column("name"), Column("seconds", number=True))
+    print_table(
+        columns, [{"name": "a name of 25 characters..", "seconds": "1:23:45"}], console=console
+    )
+    assert printed(console)[1].split()[-1] == "1:23:45"

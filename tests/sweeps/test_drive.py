@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from grok_cli.cli.sweep import watcher
-from grok_cli.cli.sweep_view import SweepLog, SweepTable
+from grok_cli.cli.sweep_view import SweepLog, SweepTable, SweepView
 from grok_cli.executors.base import Change, Job
 from grok_cli.runs.claim import Claim
 from grok_cli.sweeps.drive import Driver, SweepWatcher
@@ -284,6 +284,42 @@ def test_lines_say_once_a_minute_how_far_a_sweep_is(runs: list[PlannedRun]) -> N
         "2 running; ? left",
         "2 running; ? left",
     ]
+
+
+def drawn(entries: list[Entry], width: int) -> list[str]:
+    """The lines of the live table in a terminal of that width."""
+    console = Console(file=io.StringIO(), width=width, height=20)
+    table = SweepTable(console)
+    SweepView.start(table, entries)
+    table.is_stopping = False
+    console.print(table.render())
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [(30, "run state step"), (50, "run state step phase"), (60, "run state step phase test acc")],
+)
+def test_narrow_table_keeps_run_state_and_step(
+    runs: list[PlannedRun], width: int, titles: str
+) -> None:
+    summary = {
+        "status": "running",
+        "step": 12345,
+        "phase": "plateau",
+        "final": {"test/accuracy": 0.5},
+    }
+    entries = [Entry(run, state="running", summary=summary) for run in runs]
+    head, named, first, *_ = drawn(entries, width)
+    assert head.startswith("0 of 2 done, ? left")
+    assert named.split() == titles.split()
+    assert first.split()[:4] == ["pre", "s1", "running", "12345"]
+
+
+def test_table_of_runs_that_ended_has_no_time_left(runs: list[PlannedRun]) -> None:
+    head, *_ = drawn([Entry(run, state="finished") for run in runs], width=80)
+    assert head.rstrip() == "2 of 2 done  (2 finished)"
 
 
 def test_a_terminal_that_cannot_redraw_gets_lines() -> None:
