@@ -39,7 +39,7 @@ def generalisation_chart(results: Results, options: Options) -> Chart:
             "step of generalisation (test accuracy ≥ 0.995)",
             log,
             decade_below(min(steps)) if log else 0,
-            _with_room(steps, log),
+            _with_room(steps, log) if steps else _last_step(results),
             steps=True,
         ),
         Axis("", rows=tuple(name for _, _, name in table)),
@@ -50,10 +50,13 @@ def generalisation_chart(results: Results, options: Options) -> Chart:
     )
 
 
+def _last_step(results: Results) -> float:
+    """The last step of the longest run: how long no group generalised."""
+    return max((float(run.summary.get("step") or 0) for run in results.runs), default=0.0) or 1.0
+
+
 def _with_room(steps: Sequence[float], log: bool) -> float:
     """The end of an axis with room for a few words beside the last step."""
-    if not steps:
-        return 1
     low, high = min(steps), max(steps)
     return float(high * (high / decade_below(low)) ** 0.18) if log else high * 1.2
 

@@ -26,25 +26,28 @@ def times_chart(results: Results, options: Options) -> Chart:
         if not end.happened
     ]
     log = options.log_x is not False
-    first = max(min(found.sample.steps.min() for found in times.groups), 1.01)
+    first = decade_below(max(min(found.sample.steps.min() for found in times.groups), 1.01))
+    first = first if log else 0
     return draft.chart(
         "times",
         "share of runs that have not generalised",
         f"Kaplan–Meier, 95 % band; {EVENTS['generalised'].about} {times.threshold}; "
         "| a run that ended before, × one that diverged",
-        Axis("step", log, decade_below(first) if log else 0, last, steps=True),
+        Axis("step", log, first, last, steps=True),
         Axis("share not generalised", low=-0.03, high=1.03),
-        lines=tuple(_stairs(key, found, last) for key, found in table),
+        lines=tuple(_stairs(key, found, first, last) for key, found in table),
         points=tuple(sorted(marks, key=lambda point: (point.key, point.sign))),
     )
 
 
-def _stairs(key: int, found: GroupTimes, last: float) -> Line:
-    """A curve that falls in steps, known at every one: some between, and both ends of each fall."""
+def _stairs(key: int, found: GroupTimes, first: float, last: float) -> Line:
+    """A curve from the axis's first step on that falls in steps, known at every one: some between,
+    and both ends of each fall."""
     end = last if math.isinf(found.curve.end) else found.curve.end
     falls = found.sample.steps[found.sample.happened]
     between = [np.linspace(0, end, 200), np.geomspace(1, max(end, 1), 600)]
     steps = np.unique(np.concatenate([*map(np.rint, between), falls, falls - 1]))
+    steps = steps[steps >= first]
     share, low, high = found.curve.at(steps)
     high = np.where(share > 0, high, 0.0)  # the band ends where all have
     return Line(key, "share not generalised", steps, share, low, high)

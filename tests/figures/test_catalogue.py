@@ -233,6 +233,21 @@ def test_times_fall_at_each_event_and_mark_runs_without_one() -> None:
     assert 'class="sign' in figure_html(chart)
 
 
+def test_times_begin_where_the_axis_does() -> None:
+    chart = make_chart("times", accuracies({"pre": [50, None]}))
+    assert chart.x.low == 10
+    assert chart.lines[0].x[0] == 10
+    path = figure_html(chart).partition('class="line')[2].partition(' d="M')[2]
+    assert float(path.split()[0]) >= 58  # the left end of the axis
+
+
+def test_axis_of_groups_that_never_generalised_ends_with_the_runs() -> None:
+    results = accuracies({"pre": [None, None]})
+    runs = [replace(run, summary=run.summary | {"step": 300}) for run in results.runs]
+    chart = make_chart("generalisation", Results.of(runs, results.keys))
+    assert (chart.x.low, chart.x.high) == (0, 300)
+
+
 def test_times_count_runs_that_were_left_out() -> None:
     results = accuracies({"pre": [50, None]})
     finished = Results.of(results.runs[:1], results.keys, left_out=results.runs[1:])
