@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grok_cli.errors import UsageError
 from grok_cli.results.group import Group
 from grok_cli.results.run import SEED, STEP, Run, Source
+from grok_cli.runs.files import read_whole
 from grok_cli.runs.settings import parse_value
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _read(file: Path) -> "pl.DataFrame":
     import polars as pl
 
     try:
-        return pl.read_csv(io.BytesIO(file.read_bytes()), infer_schema_length=None)
+        return pl.read_csv(io.BytesIO(read_whole(file)), infer_schema_length=None)
     except FileNotFoundError:
         raise UsageError(f"{file}: no such file or directory") from None
     except (pl.exceptions.PolarsError, OSError) as error:

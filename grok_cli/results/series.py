@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grok_cli.diagnostics.columns import present_column
 from grok_cli.errors import GrokError, cause
 from grok_cli.results.run import STEP, Source
+from grok_cli.runs.files import read_whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -160,7 +161,7 @@ def _read(file: Path, metrics: Sequence[str] | None) -> "pl.DataFrame":
     import polars as pl
 
     try:
-        content = file.read_bytes()
+        content = read_whole(file)
     except OSError as error:
         raise GrokError(f"{file}: cannot be read: {cause(error)}") from None
     head = content[: content.find(b"\n") + 1]

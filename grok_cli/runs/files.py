@@ -1,5 +1,6 @@
 """Files that are whole or absent, whenever the process is killed."""
 
+import errno
 import json
 import math
 import os
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from grok_cli.errors import GrokError, cause
+
+MOST_BYTES, MOST_JSON = 2**31, 2**26  # of a file of numbers; of one of settings and states
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -102,11 +105,29 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+class TooLargeError(OSError):
+    """A file holds more than is read of one."""
+
+
+def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
+    """What a file holds; what has no end, such as /dev/zero, is refused before memory is full.
+
+    Raises:
+        OSError: it cannot be read.
+        TooLargeError: it has more than `most` bytes.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise TooLargeError(errno.EFBIG, f"more than {most:,} bytes", str(path))
+    return content
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if there is no such file, or it is damaged."""
     try:
-        content = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError, RecursionError):
+        content = json.loads(read_whole(path, MOST_JSON))
+    except (FileNotFoundError, TooLargeError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -114,7 +135,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def read_entries(path: Path) -> list[dict[str, Any]]:
     """The objects of the list in a JSON file, or the only one; [] if that cannot be read."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_whole(path, MOST_JSON))
     except (OSError, ValueError, RecursionError):
         return []
     entries = content if isinstance(content, list) else [content]

@@ -17,6 +17,7 @@ from grok_cli.core.fields import SettingsError as SettingsError  # for all who d
 from grok_cli.core.fields import checked
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import cause, did_you_mean, nearest
+from grok_cli.runs.files import read_whole
 from grok_cli.runs.yaml_text import MOST_CHARACTERS, YamlError, parse_yaml
 
 SWEEP_FIELDS = (  # at the top of a sweep file (sweeps/spec.py), as against one of settings
@@ -106,9 +107,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SettingsError: no such file, not YAML, or not a mapping.
     """
     try:
-        if path.stat().st_size > 4 * MOST_CHARACTERS:
-            raise SettingsError(f"{path}: more than {MOST_CHARACTERS:,} characters")
-        content = parse_yaml(path.read_text())
+        content = parse_yaml(read_whole(path, 4 * MOST_CHARACTERS).decode())
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

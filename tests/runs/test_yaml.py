@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from grok_cli.core.config import MOST_MEMORY, Config
+from grok_cli.runs.files import read_json
 from grok_cli.runs.settings import SettingsError, build_config, layered, load_config, nearest_key
 from grok_cli.runs.yaml_text import YamlError, parse_yaml
 
@@ -54,6 +55,14 @@ def test_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match=r"x\.yaml: cannot be read: it is not UTF-8"):
         load_config(tmp_path / "x.yaml")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+def test_file_without_end_is_refused_before_memory_is_full(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="/dev/zero: cannot be read: more than 4,000,000 bytes"):
+        load_config(Path("/dev/zero"))
+    (tmp_path / "summary.json").symlink_to("/dev/zero")
+    assert read_json(tmp_path / "summary.json") is None
 
 
 @pytest.mark.parametrize(
