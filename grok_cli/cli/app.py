@@ -9,6 +9,7 @@ import typer
 from grok_cli.cli import (
     animate,
     bench,
+    branch,
     config,
     docs,
     entropy,
@@ -72,6 +73,7 @@ def _help(command: Callable[..., Any]) -> str:
 COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train.train,
     "sweep": sweep.sweep,
+    "branch": branch.branch,
     "runs": runs.runs,
     "times": times.times,
     "plot": plot.plot,

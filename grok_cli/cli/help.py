@@ -22,6 +22,10 @@ EXAMPLES = {
         "grok sweep ln-positions --seeds 1 --until-grokked",
         "grok sweep --grid model.ln_type=off,pre --seeds 3 --dry-run",
     ),
+    "branch": (
+        "grok branch runs/add-off-s456-4d36bd0181 --at 300 --set model.ln_type=mlp-pre",
+        "grok branch add-off-s456-4d36bd0181 --at generalised --weight-decay 0 --steps 20000",
+    ),
     "runs": ("grok runs", "grok runs runs/ln-positions --json"),
     "plot": (
         "grok plot accuracy runs/ln-positions --out accuracy.svg",

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grok_cli.cli.output import duration
-from grok_cli.results.group import SEEDS, shown, varying_keys
+from grok_cli.results.group import SEEDS, last_part, shown, varying_keys
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.drive import SweepWatcher
 from grok_cli.sweeps.plan import steps_left
@@ -51,8 +51,13 @@ class SweepView(SweepWatcher):
         self.entries = entries
         settings = [flat_settings(entry.planned.config) for entry in entries]
         keys = [key for key in varying_keys(settings) if key not in SEEDS] or ["model.ln_type"]
+
+        def said(run: dict[str, object], keys: Sequence[str]) -> list[str]:
+            named = {key: f"{last_part(key)} " * key.startswith("branch.") for key in keys}
+            return [f"{name}{shown(run[key])}" for key, name in named.items() if key in run]
+
         self.labels = {
-            id(entry): " ".join([*(shown(run[key]) for key in keys), f"s{run['train.seed']}"])
+            id(entry): " ".join([*said(run, keys), f"s{run['train.seed']}"])
             for entry, run in zip(entries, settings, strict=True)
         }
 

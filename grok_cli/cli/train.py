@@ -4,8 +4,9 @@ import os
 import shlex
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -58,7 +59,7 @@ def train(
     if resume is None:
         config, _ = typed.resolve()
         directory = config.run_name() if name is None else check_name(name)
-        _check_device(config)
+        check_device(config)
         run = create_run((runs_dir or Path("runs")) / directory, config)
     elif name is not None or runs_dir is not None:
         raise UsageError("--name, --runs-dir: a resumed run keeps its place; leave them out")
@@ -66,6 +67,17 @@ def train(
         run = RunDir(resume)
         config = resumed_config(run, typed)
 
+    train_and_report(run, config, quiet, as_json, should_stop)
+
+
+def train_and_report(
+    run: RunDir, config: Config, quiet: bool, as_json: bool, should_stop: Callable[[], bool]
+) -> NoReturn:
+    """Train a run, print what came of it, and exit.
+
+    Raises:
+        GrokError: it diverged, or a file could not be written.
+    """
     from grok_cli.runs.launch import train_run
 
     outcome = train_run(run, config, watcher(run, quiet or as_json), should_stop)
@@ -99,7 +111,7 @@ def resumed_config(run: RunDir, typed: Typed) -> Config:
     return config
 
 
-def _check_device(config: Config) -> None:
+def check_device(config: Config) -> None:
     """Raise UsageError, before anything is written, if the machine has no such device."""
     if config.run.device.startswith("cuda"):
         from grok_cli.core.training import find_device
@@ -131,7 +143,7 @@ def _report(run: RunDir, quiet: bool, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(run.path), **summary})
         return
-    if not quiet:
+    if not quiet and "step" in summary:  # a branch may end before it has begun
         for line in summary_lines(summary):
             typer.echo(line)
     typer.echo(run.path)

@@ -1,6 +1,7 @@
 """The configuration of a run: frozen sections, each key with its default, range and meaning.
 
     data, model, opt, train   what a run computes: these are its identity (`Config.identity()`)
+    branch                    of a branch only, and then part of its identity: which run it left
     measure                   what is measured on the way, which never changes training
     run                       where and how it executes, and how often it is saved
     wandb                     where it is logged besides
@@ -11,19 +12,21 @@ description in the JSON schema.
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     Field,
+    model_serializer,
     model_validator,
 )
 
+from grok_cli.core.branch import BranchConfig
 from grok_cli.core.fields import Section, fields_of
 from grok_cli.core.model_config import MANY, ModelConfig
 from grok_cli.core.opt_config import OptConfig
+from grok_cli.core.surroundings import MeasureConfig, RunConfig, WandbConfig
 from grok_cli.core.tasks import TASKS
 
 
@@ -37,7 +40,8 @@ def _known_task(name: str) -> str:
     return name
 
 
-IDENTITY = ("data", "model", "opt", "train")  # the sections that a run's result depends on
+# The sections that a run's result depends on.
+IDENTITY = ("data", "model", "opt", "train", "branch")
 
 # Settings that have moved, by their earlier spelling, which files and flags may still use.
 MOVED = {
@@ -67,15 +71,6 @@ BEFORE_INIT_DRAWS = {"init_draws": "cpu"}
 TaskName = Annotated[
     str, AfterValidator(_known_task), Field(json_schema_extra={"enum": list(TASKS)})
 ]
-
-
-def _known_device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name):
-        raise ValueError("expected one of auto, cpu, cuda, cuda:0 (or another number)")
-    return name
-
-
-Device = Annotated[str, AfterValidator(_known_device)]
 
 
 class DataConfig(Section):
@@ -185,50 +180,6 @@ class TrainConfig(Section):
         return self
 
 
-class MeasureConfig(Section):
-    """What is computed on the way; training is the same with it and without."""
-
-    diagnostics: dict[str, Annotated[int, Field(ge=1, le=10**9)]] = Field(
-        default_factory=dict,
-        description="Diagnostics to compute while training: name -> steps between.",
-    )
-
-
-class RunConfig(Section):
-    """Where and how a run executes, and how often it is saved."""
-
-    device: Device = Field(
-        "auto",
-        description="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
-    )
-    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; null: all cores.")
-    engine: Literal["auto", "plain", "fast"] = Field(
-        "auto",
-        description="plain: the readable model; fast: the same function with repeated and unused "
-        "arithmetic left out; auto: fast, which trains every model.",
-    )
-    save_every: int = Field(
-        500,
-        ge=1,
-        le=10**9,
-        description="Steps between saves of the state from which a run resumes.",
-    )
-
-
-class WandbConfig(Section):
-    """Logging to Weights & Biases, next to the local files."""
-
-    mode: Literal["off", "offline", "online"] = Field(
-        "off",
-        description="off, offline (synced later with `wandb sync`) or online.",
-    )
-    project: str = Field("grokking", description="W&B project.")
-    entity: str | None = Field(None, description="W&B user or team; null: your default.")
-    group: str | None = Field(None, description="W&B group of the run.")
-    name: str | None = Field(None, description="W&B name of the run; null: the directory's name.")
-    tags: tuple[str, ...] = Field((), description="W&B tags of the run.")
-
-
 class Config(Section):
     """Everything that defines a run."""
 
@@ -236,6 +187,7 @@ class Config(Section):
     model: ModelConfig = Field(default_factory=ModelConfig)
     opt: OptConfig = Field(default_factory=OptConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    branch: BranchConfig = Field(default_factory=BranchConfig)
     measure: MeasureConfig = Field(default_factory=MeasureConfig)
     run: RunConfig = Field(default_factory=RunConfig)
     wandb: WandbConfig = Field(default_factory=WandbConfig)
@@ -260,8 +212,21 @@ class Config(Section):
             sections[old] = {k: v for k, v in sections[old].items() if k != key}
         return sections
 
+    @model_serializer(mode="wrap")
+    def _sections(self, handler: Callable[["Config"], dict[str, Any]]) -> dict[str, Any]:
+        """The sections; `branch` of a branch only."""
+        sections = handler(self)
+        if self.branch.parent is None:
+            sections.pop("branch", None)
+        return sections
+
     @model_validator(mode="after")
     def _possible(self) -> "Config":
+        if isinstance(self.branch.at, int) and self.branch.at > self.train.steps:
+            raise ValueError(
+                f"branch.at: {self.branch.at} is more than train.steps = {self.train.steps}; "
+                "expected at most that"
+            )
         if self.opt.warmup_steps > self.train.steps:
             raise ValueError(
                 f"opt.warmup_steps: {self.opt.warmup_steps} is more than train.steps = "
@@ -325,7 +290,10 @@ class Config(Section):
 
     def run_name(self) -> str:
         """Directory name of the run: what it is at a glance, then the digest."""
-        return f"{self.data.task}-{self.model.ln_type}-s{self.train.seed}-{self.digest()}"
+        what = f"{self.data.task}-{self.model.ln_type}"
+        if self.branch.parent is not None:
+            what += f"-at-{self.branch.at}"
+        return f"{what}-s{self.train.seed}-{self.digest()}"
 
 
 def digest_of(identity: Mapping[str, Any]) -> str:
@@ -349,6 +317,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model": ModelConfig,
     "opt": OptConfig,
     "train": TrainConfig,
+    "branch": BranchConfig,
     "measure": MeasureConfig,
     "run": RunConfig,
     "wandb": WandbConfig,

@@ -27,6 +27,7 @@ from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines import make_engine
 from grok_cli.core.initial import initial_model
+from grok_cli.core.interventions import named
 from grok_cli.core.model import Transformer
 from grok_cli.core.optimizers import make_optimizer
 from grok_cli.core.phases import Phases
@@ -121,6 +122,7 @@ class Trainer:
 
     Attributes:
         step: number of updates made.
+        updated: the parameters that the optimiser changes, by name: all that are not frozen.
         phases: the phases found so far.
     """
 
@@ -131,7 +133,13 @@ class Trainer:
         self.model = initial_model(config, self.dataset.vocab).to(self.device)
         self.engine = make_engine(config, self.model, self.dataset)
         self.parameters: list[Tensor] = list(self.model.trainable().values())
-        self.optimizer = make_optimizer(self.model.trainable(), config.opt)
+        frozen = named(config.branch.freeze, self.model.trainable(), "branch.freeze")
+        self.updated = {n: p for n, p in self.model.trainable().items() if n not in frozen}
+        if not self.updated:
+            raise UsageError(
+                "branch.freeze: nothing is left to train; expected some parameters less"
+            )
+        self.optimizer = make_optimizer(self.updated, config.opt)
         self.phases = Phases()
         self.step = 0
         self._epoch: tuple[int, Tensor] | None = None
@@ -224,6 +232,7 @@ class Trainer:
             stop = should_stop()
             keep = step in EARLY_SNAPSHOTS or step % config.snapshot_every == 0
             save = step % self.config.run.save_every == 0 or stop
+            save = save or keeps_state(self.config, step)
             decide = step % HAND_OVER_STEPS == 0 or step == config.steps
             late = time.monotonic() - handed_over > HAND_OVER_SECONDS
             if decide or keep or save or late:
@@ -289,6 +298,12 @@ class Trainer:
             ).to(self.device)
             self._epoch = epoch, train[order]
         return self._epoch[1][batch * size : (batch + 1) * size]
+
+
+def keeps_state(config: Config, step: int) -> bool:
+    """Whether the state of a step is kept for branches."""
+    run = config.run
+    return step in run.state_at or (run.state_every is not None and step % run.state_every == 0)
 
 
 def order_of(seed: int, epoch: int) -> torch.Generator:

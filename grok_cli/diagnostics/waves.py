@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from grok_cli.core.interventions import only as only
+
 KEY_SHARE = 0.95  # key frequencies are the fewest that hold this share together
 
 
@@ -30,12 +32,3 @@ def key_frequencies(share: Float[Tensor, " frequency"]) -> Int[Tensor, " key"]:
     ordered, index = share.sort(descending=True)
     count = int((ordered.cumsum(0) < KEY_SHARE).sum()) + 1
     return index[:count] + 1
-
-
-def only(table: Float[Tensor, "p n"], frequencies: Int[Tensor, " key"]) -> Float[Tensor, "p n"]:
-    """The part of the table made of waves of these frequencies."""
-    spectrum = waves(table)
-    kept = torch.zeros_like(spectrum)
-    kept[frequencies] = spectrum[frequencies]
-    part: Tensor = torch.fft.irfft(kept, n=len(table), dim=0)
-    return part

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from grok_cli.errors import UsageError, did_you_mean
+from grok_cli.figures.branches import branches_chart
 from grok_cli.figures.chart import Chart
 from grok_cli.figures.course import Course, course_chart
 from grok_cli.figures.draft import Options
@@ -70,6 +71,13 @@ CATALOGUE = {
     "times": Figure(times_chart, without=("--y", "--each-seed", "--all"), unfinished=True),
     "generalisation": Figure(generalisation_chart, without=("--y", "--each-seed")),
     **_COURSES,
+    **{
+        name: Figure(partial(branches_chart, name, course))
+        for name, course in {
+            "branches": Course(("test/accuracy",), "test accuracy"),
+            "branches-loss": Course(("test/loss",), "test loss (nats)", log_y=True),
+        }.items()
+    },
     "compression": Figure(compression_chart, without=("--each-seed",)),
 }
 SPELLINGS = {"generalization": "generalisation"}

@@ -7,7 +7,7 @@ from typing import Any
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.figures.chart import Key, Legend
 from grok_cli.figures.style import looks
-from grok_cli.results.group import PLACEMENT, SPEAKING, Group, last_part, shown
+from grok_cli.results.group import PLACEMENT, SPEAKING, Group, is_void, last_part, shown
 
 SHORT = {
     "opt.learning_rate": "lr",
@@ -74,7 +74,9 @@ def name_of(group: Group, keys: Sequence[str]) -> str:
         return shortened(group.text or group.label)
     if len(keys) == 1:
         return shortened(_value(keys[0], group.settings.get(keys[0]), alone=True))
-    return shortened(", ".join(_with_key(key, group.settings.get(key)) for key in keys))
+    values = {key: group.settings.get(key) for key in keys}
+    said = [_with_key(key, value) for key, value in values.items() if not is_void(key, value)]
+    return shortened(", ".join(said) or "no branch")
 
 
 def key_title(key: str) -> str:

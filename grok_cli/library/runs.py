@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from grok_cli.core.config import Config
 from grok_cli.errors import GrokError, GrokWarning, UsageError, cause, did_you_mean
+from grok_cli.library.settings import Settings, Shortcuts, settings_of
 from grok_cli.results import Results
 from grok_cli.results.group import side_by_side
 from grok_cli.results.phases import PHASES
@@ -21,6 +22,7 @@ from grok_cli.runs.directory import RunDir, find_runs, paths_of, snapshot_step
 if TYPE_CHECKING:
     import polars as pl
     from torch import Tensor
+    from typing_extensions import Unpack
 
     from grok_cli.core.data import Dataset
     from grok_cli.core.model import Transformer
@@ -274,6 +276,46 @@ class Run:
             raise GrokError(f"cannot write {self._files.measured_file}: {cause(error)}") from None
         schema: dict[str, Any] = {key: pl.Float64 for row in rows for key in row}
         return pl.DataFrame(rows, schema=schema | {STEP: pl.Int64})
+
+    def branch(
+        self,
+        at: int | str,
+        settings: Settings = None,
+        *,
+        donor: "Run | None" = None,
+        name: str | None = None,
+        runs_dir: str | os.PathLike[str] = "runs",
+        progress: bool | None = None,
+        **shortcuts: "Unpack[Shortcuts]",
+    ) -> "Run":
+        """Leave this run after a step, change something there, and train on, as `grok branch` does.
+
+        The first part of the branch is this run's own; a branch that changes nothing is this run
+        to the last bit. The same call again goes on, and returns a finished branch at once.
+
+        Args:
+            at: a step (number of updates), "memorised", "generalised", or "memorised+200".
+            settings: what changes, as in `grok.train`: settings that hold from then on, and
+                "branch.freeze", "branch.scale" and the others of `grok docs branches`.
+            donor: the run that gives the weights of "branch.transplant".
+            name, runs_dir, progress, **shortcuts: as in `grok.train`; steps is the last step,
+                counted from the start of this run.
+
+        Raises:
+            UsageError: no such step, a change that the weights do not allow, or this run is being
+                trained.
+            GrokError: the branch diverged, or the state of the step cannot be computed again here.
+            KeyboardInterrupt: after saving.
+
+        Examples:
+            >>> run.branch(at=20, weight_decay=0.0, runs_dir="branches").metrics()["step"].max()
+            60
+        """
+        from grok_cli.library.bringing import made_branch
+
+        given = settings_of(settings, shortcuts, "run.branch")
+        giver = None if donor is None else donor._files
+        return Run(made_branch(self._files, at, given, giver, Path(runs_dir), name, progress))
 
 
 @dataclass(frozen=True)

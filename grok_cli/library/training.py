@@ -1,14 +1,12 @@
 """`grok.train`: one run, trained in this process."""
 
 import os
-import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import GrokError, UsageError
+from grok_cli.library.bringing import bring_to_end
 from grok_cli.library.runs import Run
 from grok_cli.library.settings import Settings, Shortcuts, settings_of
 from grok_cli.runs.directory import RunDir, changed_settings, check_name, create_run
@@ -55,9 +53,7 @@ def train(
         >>> run.metrics()["step"].max()
         40
     """
-    from grok_cli.core.training import Recorder, find_device
-    from grok_cli.library.progress import RunLine, shell, stop_on_interrupt
-    from grok_cli.runs.launch import train_run
+    from grok_cli.core.training import find_device
 
     given = settings_of(settings, shortcuts, "grok.train")
     config = build_config(given, "grok.train")
@@ -69,16 +65,7 @@ def train(
     else:
         create_run(run.path, config)
         trained_as = config
-    shown = shell() is not None if progress is None else progress
-    with _threads_kept(), stop_on_interrupt() as interrupted:
-        outcome = train_run(run, trained_as, RunLine() if shown else Recorder(), interrupted)
-    if outcome.status == "interrupted":
-        raise KeyboardInterrupt(
-            f"{run.path} is saved; the same call goes on, as does `grok train --resume "
-            f"{shlex.quote(str(run.path))}`"
-        )
-    if outcome.status == "diverged":
-        raise GrokError(f"{run.path} diverged: {outcome.message}")
+    bring_to_end(run, trained_as, progress, "the same call goes on")
     _measure_rest(run, config)
     return Run(run.path)
 
@@ -119,15 +106,3 @@ def _measure_rest(run: RunDir, config: Config) -> None:
     problems = measure_missing(lacks(PlannedRun(run, config, ())))
     if problems:
         raise GrokError("; ".join(problems))
-
-
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    """Afterwards torch has as many threads as before."""
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

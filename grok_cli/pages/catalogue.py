@@ -23,6 +23,7 @@ SECTIONS = {
         "training",
         "biases",
         "sweeps",
+        "branches",
         "clusters",
         "diagnostics",
         "figures",

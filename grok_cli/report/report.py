@@ -1,6 +1,5 @@
 """What a report says: verdict, groups, comparison, runs, environment. Not how it looks."""
 
-import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from grok_cli.core.config import KEYS, Config, affects_result
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.figures.chart import Legend, Reference
 from grok_cli.figures.names import legend_of
+from grok_cli.report.command import train_command
 from grok_cli.report.published import PublishedGroup, published
 from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
 from grok_cli.report.verdict import Comparison, compare, overall
@@ -26,7 +25,6 @@ from grok_cli.results.run import STEP
 from grok_cli.results.survival import Median
 from grok_cli.results.times import median_told
 from grok_cli.runs.directory import RunDir
-from grok_cli.runs.settings import flat_settings
 from grok_cli.runs.sweep_record import read_records
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import Spec
@@ -313,18 +311,6 @@ def _in_order(results: Results) -> Results:
         return list(PLACEMENTS).index(name) if name in PLACEMENTS else len(PLACEMENTS)
 
     return replace(results, groups=tuple(sorted(results.groups, key=place)))
-
-
-def train_command(settings: Mapping[str, Any]) -> str:
-    """The command that trains a run with these settings, on any machine."""
-    default = flat_settings(Config())
-    command = ["grok", "train"]
-    for key in KEYS:
-        value = settings.get(key)
-        if affects_result(key) and value != default[key] and not key.startswith("wandb."):
-            text = value if isinstance(value, str) else json.dumps(value)
-            command += ["--set", f"{key}={text}"]
-    return shlex.join(command)
 
 
 def _group_row(name: str, group: Group) -> GroupRow:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-SEEDS = (SEED, "data.split_seed")
+# Settings that do not name a group: seeds, and which run of that seed a branch left.
+SEEDS = (SEED, "data.split_seed", "branch.parent", "branch.donor")
 PLACEMENT = "model.ln_type"
 # Settings whose value says by itself what it is of.
 SPEAKING = (PLACEMENT, "data.task", "model.norm", "model.init", "model.activation")
@@ -46,6 +47,7 @@ class Group:
         return ", ".join(
             shown(value) if alone or key in SPEAKING else f"{last_part(key)} {shown(value)}"
             for key, value in self.settings.items()
+            if alone or not is_void(key, value)
         )
 
     @property
@@ -184,12 +186,23 @@ def group_keys(settings: Sequence[Settings]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A setting's value as the W&B console shows it: 1.0 is "1", None is "null"."""
+    """A setting's value as the W&B console shows it: 1.0 is "1", None is "null"; of settings (those
+    that a branch changed) the values, in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(
+            shown(one) if key in SPEAKING else f"{last_part(key)} {shown(one)}"
+            for key, one in value.items()
+        )
     if isinstance(value, str):
         return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
         return str(int(value))
     return json.dumps(value)
+
+
+def is_void(key: str, value: Any) -> bool:
+    """Whether it goes without saying: what a run that is no branch has of a branch's settings."""
+    return value is None and key.startswith("branch.")
 
 
 def last_part(key: str) -> str:

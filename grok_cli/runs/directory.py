@@ -9,6 +9,8 @@ snapshots/         step_000200.pt: weights after 200 updates, and the configurat
 resume.pt          the state from which training goes on
 resume.previous.pt the one before, for when that one is damaged
 claim.json         who is training it, while somebody is
+states/            step_000500.pt: states that are kept, from which branches start
+origin.json        of a branch: where its parent is, and at which step it left
 log.txt            what workers of a sweep printed
 wandb.json         which W&B run it is, and the last step logged there (only with W&B)
 wandb/             W&B's own files (only with W&B)
@@ -52,6 +54,8 @@ class RunDir:
         self.summary_file = self.path / "summary.json"
         self.resume_file = self.path / "resume.pt"
         self.previous_file = self.path / "resume.previous.pt"
+        self.origin_file = self.path / "origin.json"
+        self.states_dir = self.path / "states"
         self.log_file = self.path / "log.txt"
         self.wandb_file = self.path / "wandb.json"
         self.snapshots_dir = self.path / "snapshots"
@@ -97,7 +101,7 @@ class RunDir:
                 )
             raise RunDirectoryError(f"{self.path} is not a run directory: it has no config.yaml")
         sections = read_yaml(self.config_file)
-        if not sections.keys() >= set(IDENTITY):
+        if not sections.keys() >= set(Config().identity()):
             raise RunDirectoryError(
                 f"{self.config_file} is damaged: it does not state all sections"
             )
@@ -231,10 +235,10 @@ def changed_settings(began: Config, config: Config) -> list[str]:
     """The settings of a run's identity that differ, as "section.key: 1, and was 2"."""
     was, now = began.model_dump(mode="json"), config.model_dump(mode="json")
     return [
-        f"{section}.{key}: {value!r}, and was {was[section][key]!r}"
+        f"{section}.{key}: {value!r}, and was {was.get(section, {}).get(key)!r}"
         for section in IDENTITY
-        for key, value in now[section].items()
-        if value != was[section][key]
+        for key, value in now.get(section, {}).items()
+        if value != was.get(section, {}).get(key)
     ]
 
 

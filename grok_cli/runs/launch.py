@@ -13,6 +13,7 @@ from grok_cli.core.process import prepare_process
 from grok_cli.core.training import Outcome, Recorder, Recorders, Trainer, find_device
 from grok_cli.diagnostics.schedule import schedule
 from grok_cli.errors import GrokError, GrokWarning, UsageError, cause
+from grok_cli.runs.branching import begin
 from grok_cli.runs.bystander import bystander
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.claim import Claim
@@ -66,7 +67,8 @@ def _train(
     trainer = Trainer(config)
     recorder = RunRecorder(run, config)
     try:
-        _go_on(run, trainer, recorder)
+        if not _go_on(run, trainer, recorder, should_stop):
+            return Outcome("interrupted", "interrupted before the branch had begun")
         record_environment(run, trainer, facts)
         wanted = config.measure.diagnostics
         initial = _initial_model(run, trainer) if wanted else None
@@ -77,8 +79,11 @@ def _train(
         recorder.close()
 
 
-def _go_on(run: RunDir, trainer: Trainer, recorder: RunRecorder) -> None:
-    """Bring trainer and recorder to where the run's state stands, if it has one.
+def _go_on(
+    run: RunDir, trainer: Trainer, recorder: RunRecorder, should_stop: Callable[[], bool]
+) -> bool:
+    """Bring trainer and recorder to where the run's state stands, if it has one; a branch that has
+    none is begun. Returns False if it was told to stop before that was done.
 
     A state that cannot be used gives way to the one before it, with a warning.
 
@@ -88,7 +93,10 @@ def _go_on(run: RunDir, trainer: Trainer, recorder: RunRecorder) -> None:
     """
     if not run.resume_file.exists():
         run.previous_file.unlink(missing_ok=True)  # the run starts over
-        return
+        if trainer.config.branch.parent is None:
+            return True
+        if not begin(run, trainer, should_stop):
+            return False
     try:
         _load(run, run.resume_file, trainer, recorder)
     except UsageError:
@@ -108,6 +116,7 @@ def _go_on(run: RunDir, trainer: Trainer, recorder: RunRecorder) -> None:
             stacklevel=2,
         )
         run.previous_file.replace(run.resume_file)
+    return True
 
 
 def _load(run: RunDir, file: Path, trainer: Trainer, recorder: RunRecorder) -> None:
@@ -161,7 +170,7 @@ def _wandb(run: RunDir, config: Config) -> Recorder:
 
 def _initial_model(run: RunDir, trainer: Trainer) -> Transformer:
     """The model at step 0: what the trainer holds, or, of a resumed run, its first snapshot."""
-    model = copy.deepcopy(trainer.model)
-    if trainer.step > 0:
-        model.load_state_dict(load_snapshot(run.snapshot_file(0)).weights)
-    return model
+    if trainer.step == 0:
+        return copy.deepcopy(trainer.model)
+    first = load_snapshot(run.snapshot_file(0))  # of a branch: perhaps of other settings
+    return first.model(trainer.dataset.vocab).to(trainer.device)

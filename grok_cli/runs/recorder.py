@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from grok_cli.core.config import Config
-from grok_cli.core.training import Outcome, Recorder, Row, Trainer
+from grok_cli.core.training import Outcome, Recorder, Row, Trainer, keeps_state
 from grok_cli.diagnostics.columns import present_column
 from grok_cli.errors import GrokError
 from grok_cli.runs.checkpoints import save_snapshot
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.files import keep_previous, without_nan, write_text
+from grok_cli.runs.states import keep_state, state_file
 from grok_cli.runs.tensor_files import save_tensors
 
 STATE_KEYS = {  # of a resume state: the trainer's, then the recorder's
@@ -46,6 +47,7 @@ class RunRecorder(Recorder):
         self.run.snapshots_dir.mkdir(exist_ok=True)
         self.metrics = self._open_metrics(trainer.step)
         self._write_summary("running")
+        self._keep_state(trainer.step)
 
     def rows(self, rows: Sequence[Row]) -> None:
         assert self.metrics is not None
@@ -65,17 +67,17 @@ class RunRecorder(Recorder):
     def save(self, trainer: Trainer) -> None:
         assert self.metrics is not None
         os.fsync(self.metrics.fileno())
-        state = {
-            **trainer.state(),
-            "identity": self.config.identity(),
-            "diagnostics": dict(self.config.measure.diagnostics),
-            "columns": list(self.columns),
-            "metrics_bytes": self.metrics.tell(),
-            "last": self.last,
-            "seconds": self.seconds(),
-        }
+        state = state_of(
+            trainer.state(),
+            self.config,
+            self.columns,
+            self.metrics.tell(),
+            self.last,
+            self.seconds(),
+        )
         keep_previous(self.run.resume_file, self.run.previous_file)
         save_tensors(self.run.resume_file, state)
+        self._keep_state(trainer.step)
 
     def close(self) -> None:
         """Close metrics.csv, however training ended."""
@@ -111,6 +113,11 @@ class RunRecorder(Recorder):
             stream.truncate(end)
         self.last, self.seconds_before, self.columns = last, seconds, tuple(columns)
 
+    def _keep_state(self, step: int) -> None:
+        """Keep the state of this step for branches, if it is wanted and not kept yet."""
+        if step and keeps_state(self.config, step) and not state_file(self.run, step).exists():
+            keep_state(self.run, step)
+
     def seconds(self) -> float:
         """Training time so far, all sessions, in seconds."""
         return self.seconds_before + time.monotonic() - self.started
@@ -137,11 +144,40 @@ class RunRecorder(Recorder):
         write_text(self.run.summary_file, json.dumps(without_nan(summary), indent=2) + "\n")
 
 
+def state_of(
+    training: dict[str, Any],
+    config: Config,
+    columns: Sequence[str],
+    metrics_bytes: int,
+    last: dict[str, float],
+    seconds: float,
+) -> dict[str, Any]:
+    """A resume state.
+
+    Args:
+        training: what `Trainer.state` gives.
+        columns, metrics_bytes: header of metrics.csv, and where its rows of this state end.
+        last: newest value of every metric.
+        seconds: training time so far.
+    """
+    return {
+        **training,
+        "identity": config.identity(),
+        "diagnostics": dict(config.measure.diagnostics),
+        "columns": list(columns),
+        "metrics_bytes": metrics_bytes,
+        "last": last,
+        "seconds": seconds,
+    }
+
+
 def _ends_with_step(stream: IO[bytes], end: int, step: int) -> bool:
     """Whether the row that ends at byte `end` of a metrics.csv is that of `step`."""
     start = max(end - MOST_ROW_BYTES, 0)
     stream.seek(start)
     rows = stream.read(end - start).split(b"\n")
+    if step == 0:  # of a branch: the header alone
+        return len(rows) == 2 and rows[-1] == b""
     return rows[-1] == b"" and rows[-2].startswith(b"%d," % step)
 
 

@@ -21,7 +21,7 @@ from grok_cli.runs.files import read_whole
 from grok_cli.runs.yaml_text import MOST_CHARACTERS, YamlError, parse_yaml
 
 SWEEP_FIELDS = (  # at the top of a sweep file (sweeps/spec.py), as against one of settings
-    *("question", "source", "base", "grid", "points", "seeds", "executor"),
+    *("question", "source", "base", "from", "grid", "points", "seeds", "executor"),
     "parameters",  # of W&B's
 )
 

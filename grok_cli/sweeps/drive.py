@@ -143,11 +143,16 @@ class Driver:
         for entry in self.entries:
             if self.is_stopping or (room is not None and len(jobs) >= room):
                 break
-            if entry.state == "waiting" and self._create(entry):
+            if entry.state == "waiting" and self._may_start(entry) and self._create(entry):
                 jobs.append(job_of(entry.planned))
                 entry.enter("handed over")
         if jobs:
             self.executor.submit(jobs)
+
+    def _may_start(self, entry: Entry) -> bool:
+        """Whether the runs that it leaves, and takes weights from, are at their end."""
+        before = (self._by_path.get(run.path) for run in entry.planned.relatives)
+        return all(one is None or one.ended() for one in before)
 
     def _create(self, entry: Entry) -> bool:
         """Make the run's directory; whether the run is to be handed over."""

@@ -10,11 +10,13 @@ from typing import Any
 
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import UsageError
-from grok_cli.runs.directory import DONE, RunDir
+from grok_cli.runs.branching import branch_config, changes_nothing, create_branch
+from grok_cli.runs.directory import DONE, RunDir, find_runs
+from grok_cli.runs.relatives import find_run
 from grok_cli.runs.settings import build_config, flat_settings
 from grok_cli.sweeps.reuse import TrainedRuns, link_run
 from grok_cli.sweeps.seeds import PAPER_SEEDS
-from grok_cli.sweeps.spec import Spec
+from grok_cli.sweeps.spec import Origin, Spec
 
 SEED = "train.seed"
 
@@ -32,12 +34,14 @@ class PlannedRun:
         given: the keys that the sweep sets (as against defaults).
         taken_from: the run of another directory that it is, once linked; None if it is the
             sweep's own.
+        relatives: of a branch: its parent and, behind it, the run that gives weights, if any.
     """
 
     run: RunDir
     config: Config
     given: tuple[str, ...]
     taken_from: RunDir | None = None
+    relatives: tuple[RunDir, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,6 +63,9 @@ class PlannedRun:
         if self.taken_from is not None:
             link_run(self.run.path, self.taken_from.path)
             return
+        if self.relatives:
+            create_branch(self.run.path, self.config, *self.relatives)
+            return
         self.run.write_config(self.config)
 
     def check(self) -> None:
@@ -72,9 +79,9 @@ class PlannedRun:
             return
         wanted, found = flat_settings(self.config), flat_settings(stored)
         changed = ", ".join(
-            f"{key} ({wanted[key]!r} became {found[key]!r})"
+            f"{key} ({wanted[key]!r} became {found.get(key)!r})"
             for key in wanted
-            if affects_result(key) and wanted[key] != found[key]
+            if affects_result(key) and wanted[key] != found.get(key)
         )
         raise UsageError(
             f"{self.run.config_file} was edited: {changed}; the directory is named by its "
@@ -109,12 +116,9 @@ def plan_runs(
     Raises:
         SettingsError: a run's settings are not valid.
     """
-    count = _points_count(spec) * len(seeds or spec.seeds or PAPER_SEEDS)
-    if count > MOST_RUNS:
-        raise UsageError(
-            f"these are up to {count:,} runs; expected at most {MOST_RUNS:,} in a sweep: a smaller "
-            "grid, or fewer seeds"
-        )
+    if spec.origin is not None:
+        return plan_branches(spec, spec.origin, fixed, seeds, runs_dir)
+    _refuse_many(_points_count(spec) * len(seeds or spec.seeds or PAPER_SEEDS))
     planned: dict[Path, PlannedRun] = {}
     for point in _points(spec):
         settings = {**spec.base, **point, **fixed}
@@ -126,6 +130,93 @@ def plan_runs(
             run = RunDir(runs_dir / config.run_name())
             planned.setdefault(run.path, PlannedRun(run, config, tuple(values)))
     return list(planned.values())
+
+
+def plan_branches(
+    spec: Spec,
+    origin: Origin,
+    fixed: Mapping[str, Any],
+    seeds: list[int] | None,
+    runs_dir: Path,
+) -> list[PlannedRun]:
+    """The parents that the sweep trains, and behind them the branches: each parent at each step
+    for each point. A branch that changes nothing is left out: that is its parent.
+
+    `branch.donor` may be "next": the parent of the same settings with the next seed.
+
+    Raises:
+        SettingsError: settings that are not valid.
+        UsageError: no such parents, or a change that their weights do not allow.
+    """
+    if origin.parents is not None:
+        steps = [at for at in origin.at if type(at) is int and at > 0]
+        base = {**spec.base, "run.state_at": steps, **origin.parents.base}
+        described = replace(origin.parents, base=base, seeds=spec.seeds)
+        trained = plan_runs(described, fixed, seeds, runs_dir)
+        parents = [(planned.config, planned.run) for planned in trained]
+    else:
+        if seeds is not None:
+            raise UsageError("--seeds: the seeds of branches are those of the runs they leave")
+        trained, parents = [], _runs_to_leave(origin, runs_dir)
+    _refuse_many(len(trained) + len(parents) * len(origin.at) * _points_count(spec))
+    planned = {one.run.path: one for one in trained}
+    for (theirs, parent), at, point in itertools.product(parents, origin.at, _points(spec)):
+        changes = {**spec.base, **point, **fixed}
+        changes.pop("run.threads", None)
+        donor = _donor(changes, theirs, parent, parents)
+        config = branch_config(theirs, at, changes, "sweep")
+        run = RunDir(runs_dir / config.run_name())
+        if changes_nothing(config, theirs) or run.path in planned:
+            continue
+        relatives = (parent,) if donor is None else (parent, donor)
+        planned[run.path] = PlannedRun(run, config, tuple(changes), relatives=relatives)
+    return list(planned.values())
+
+
+def _donor(
+    changes: dict[str, Any],
+    theirs: Config,
+    parent: RunDir,
+    parents: Sequence[tuple[Config, RunDir]],
+) -> RunDir | None:
+    """The run that `branch.donor` of the changes means, whose digest is put there instead."""
+    word = changes.get("branch.donor")
+    if word is None:
+        return None
+    if word == "next":
+        alike = [one for one in parents if _but_seed(one[0]) == _but_seed(theirs)]
+        config, found = alike[(alike.index((theirs, parent)) + 1) % len(alike)]
+    else:
+        found = find_run(str(word), (parent.path.parent, Path("runs")))
+        config = found.check_identity()
+    changes["branch.donor"] = config.digest()
+    return found
+
+
+def _but_seed(config: Config) -> dict[str, Any]:
+    return {key: v for key, v in flat_settings(config).items() if key != SEED}
+
+
+def _runs_to_leave(origin: Origin, runs_dir: Path) -> list[tuple[Config, RunDir]]:
+    """The runs that a sweep names as parents; of a directory, those that are no branches."""
+    found: dict[Path, tuple[Config, RunDir]] = {}
+    for text in origin.runs:
+        if Path(text).is_dir() and not RunDir(text).exists():
+            runs = [run for run in find_runs(Path(text)) if run.config().branch.parent is None]
+            if not runs:
+                raise UsageError(f"from: run: {text} holds no runs; expected runs to leave")
+        else:
+            runs = [find_run(text, dict.fromkeys((Path("runs"), runs_dir.parent)))]
+        found |= {run.path.resolve(): (run.check_identity(), run) for run in runs}
+    return list(found.values())
+
+
+def _refuse_many(count: int) -> None:
+    if count > MOST_RUNS:
+        raise UsageError(
+            f"these are up to {count:,} runs; expected at most {MOST_RUNS:,} in a sweep: a smaller "
+            "grid, or fewer seeds"
+        )
 
 
 def take_over(planned: Sequence[PlannedRun], trained: TrainedRuns) -> list[PlannedRun]:
@@ -171,5 +262,6 @@ def steps_left(planned: PlannedRun, summary: Mapping[str, Any]) -> int:
     """Steps that a run has still to go, at most."""
     if summary["status"] in DONE:
         return 0
-    step = summary.get("step", 0)
+    at = planned.config.branch.at  # 0 of a run that is no branch
+    step = summary.get("step", at if isinstance(at, int) else 0)
     return max(0, planned.config.train.steps - (step if isinstance(step, int) else 0))

@@ -3,6 +3,7 @@
     question: Which placement groks first?     # optional; for the reader
     source: arXiv 2602.06702                   # optional; where the experiment is from
     base: {data.modulus: 97}                   # settings of every run
+    from: {run: runs/base, at: [100, memorised]}  # optional: the runs are branches (`Origin`)
     grid: {model.ln_type: [off, pre]}          # all combinations of these
     points: [{model.ln_type: peri}]            # and these runs, one by one
     seeds: 5                                   # how many, or a list of seeds
@@ -37,6 +38,21 @@ PAPER_PLACEMENTS = ("off", "attn-pre", "pre", "mlp-pre", "attn-pre-qk", "attn-pr
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which runs the runs of a sweep leave, and where: each run at each step, for each point.
+
+    Attributes:
+        at: steps and phases, as `branch.at`.
+        runs: paths, names or digests of runs, or directories of runs.
+        parents: in place of them: the runs by their settings, which the sweep trains first.
+    """
+
+    at: tuple[Any, ...]
+    runs: tuple[str, ...] = ()
+    parents: "Spec | None" = None
+
+
+@dataclass(frozen=True)
 class Spec:
     """A sweep: the product of a grid, and further points, each on every seed.
 
@@ -49,6 +65,7 @@ class Spec:
         source: where the experiment is from; may be empty.
         executor: the section of that name as it was read; None if there is none.
         name: of the file or study that describes it, as it was typed; None if there is none.
+        origin: what the runs are branches of; None if they are none.
     """
 
     question: str = ""
@@ -58,6 +75,7 @@ class Spec:
     seeds: list[int] | None = None
     source: str = ""
     executor: Any = None
+    origin: Origin | None = None
     name: str | None = None
 
     @property
@@ -144,6 +162,7 @@ def spec_of(content: Mapping[str, Any], source: str) -> Spec:
         seeds=seeds_of_file(content.get("seeds"), source),
         source=_text(content, "source", source),
         executor=content.get("executor"),
+        origin=_origin(content["from"], f"{source}: from") if content.get("from") else None,
     )
 
 
@@ -173,6 +192,27 @@ def _settings(value: Any, source: str) -> dict[str, Any]:
             f"{source}: expected settings such as model.ln_type, found {value!r:.60}"
         )
     return flatten(value, source)
+
+
+def _origin(value: Any, source: str) -> Origin:
+    expected = "expected {run: DIRECTORY, at: [100, memorised]}, or base:, grid: in place of run:"
+    if not isinstance(value, Mapping) or "at" not in value:
+        raise SettingsError(f"{source}: {expected}, found {value!r:.60}")
+    known = ("run", "at", "base", "grid", "points")
+    for name in value:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"expected {', '.join(known)}"
+            raise SettingsError(f"{source}: unknown field {name}; {hint}")
+    at = value["at"] if isinstance(value["at"], list) else [value["at"]]
+    described = {name: part for name, part in value.items() if name in ("base", "grid", "points")}
+    if not at or ("run" in value) == bool(described):
+        raise SettingsError(f"{source}: {expected}")
+    if described:
+        return Origin(tuple(at), parents=spec_of(described, source))
+    runs = value["run"] if isinstance(value["run"], list) else [value["run"]]
+    if not runs or not all(isinstance(run, str) for run in runs):
+        raise SettingsError(f"{source}: run: expected a run or a list of runs, found {runs!r:.60}")
+    return Origin(tuple(at), runs=tuple(runs))
 
 
 def _grid(settings: dict[str, Any], source: str) -> dict[str, list[Any]]:

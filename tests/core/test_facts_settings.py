@@ -82,6 +82,8 @@ OTHER = {
     "run.threads": 2,
     "run.engine": "plain",
     "run.save_every": 5,
+    "run.state_every": 5,
+    "run.state_at": [3],
     "wandb.mode": "offline",
     "wandb.project": "other",
     "wandb.entity": "somebody",
@@ -131,7 +133,12 @@ def result_of(config: Config) -> list[Row | int]:
     return witness.kept
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if affects_result(key)])
+OF_BRANCHES = [key for key in KEYS if key.startswith("branch.")]  # tests/runs/test_branching.py
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in KEYS if affects_result(key) and key not in OF_BRANCHES]
+)
 def test_a_setting_of_what_a_run_is_changes_its_result_and_its_name(key: str) -> None:
     one = config_of(BASE | NEEDS.get(key, {}))
     two = config_of(BASE | NEEDS.get(key, {}) | {key: OTHER[key]})
@@ -154,7 +161,7 @@ def test_a_setting_of_where_a_run_happens_changes_neither(key: str) -> None:
 
 
 def test_every_setting_is_tried() -> None:
-    assert OTHER.keys() == set(KEYS)
+    assert OTHER.keys() | set(OF_BRANCHES) == set(KEYS)
 
 
 def test_identity_is_whole_sections() -> None:
@@ -163,6 +170,7 @@ def test_identity_is_whole_sections() -> None:
         "model",
         "opt",
         "train",
+        "branch",
     }
     assert affects_result("model.something_new")
     assert affects_result("other.key")

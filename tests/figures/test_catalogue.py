@@ -18,7 +18,7 @@ from grok_cli.figures.matplotlib import draw
 from grok_cli.figures.scale import Scale, tick_text
 from grok_cli.figures.svg import figure_html, thinned
 from grok_cli.figures.text import render
-from grok_cli.results import Results
+from grok_cli.results import Results, Run
 from tests.figures.written import NAN, accuracies, every_metric, placements, run
 
 
@@ -29,9 +29,27 @@ def text_of(chart: Any, width: int = 80) -> str:
     return captured.get()
 
 
+def branch(run: Run, at: int = 60) -> Run:
+    """The run as one that left another, which is not on this disk."""
+    settings = {**run.settings, "branch.parent": "0123456789", "branch.at": at}
+    return replace(run, settings=settings)
+
+
+def test_branch_begins_where_it_left_its_parent() -> None:
+    runs = accuracies({"pre": [50, 70], "off": [100, 100]}).runs
+    chart = make_chart("branches", Results.of([branch(runs[0]), branch(runs[2], 95), *runs[1:2]]))
+    assert [key.name for key in chart.legend.keys] == ["off, at 60", "pre, at 95"]
+    assert [line.x[0] for line in chart.lines] == [60, 100]
+    assert [(point.key, point.x) for point in chart.points] == [(0, 60), (1, 95)]
+    with pytest.raises(UsageError, match="no branches with test/accuracy"):
+        make_chart("branches", Results.of(runs))
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_figure_is_drawn_by_all_three(name: str) -> None:
     results = accuracies({"pre": [50, 70], "off": [200, None]})
+    if name.startswith("branches"):
+        results = Results.of(map(branch, results.runs))
     chart = make_chart(name, results, Options(source="runs/x"))
     (axes, *_) = draw(chart).axes
     assert "2 seeds a group, runs/x" in axes.get_title(loc="left")

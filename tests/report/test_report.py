@@ -12,10 +12,11 @@ import pytest
 
 from grok_cli.figures.catalogue import make_chart
 from grok_cli.figures.svg import figure_html
+from grok_cli.report.command import train_command
 from grok_cli.report.output import curves_table
 from grok_cli.report.pages import html_page, markdown_page, markdown_text
 from grok_cli.report.published import published
-from grok_cli.report.report import make_report, train_command
+from grok_cli.report.report import make_report
 from grok_cli.results import Results
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.sweep_record import record_sweep

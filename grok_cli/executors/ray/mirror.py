@@ -56,6 +56,7 @@ def seed_files(directory: Path) -> dict[str, bytes]:
         name: (directory / name).read_bytes()
         for name in _names(directory)
         if name != "measured.csv"
+        and not name.startswith("states/")
         and (not name.startswith("snapshots/") or name.endswith("/step_000000.pt"))
     }
 

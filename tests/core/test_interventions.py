@@ -1,0 +1,123 @@
+"""What is done to a state at a branch, on cases that are known on paper."""
+
+import math
+
+import pytest
+import torch
+
+from grok_cli.core.branch import BranchConfig
+from grok_cli.core.interventions import Given, State, adapted, intervene, named, only
+from grok_cli.errors import UsageError
+
+P = 8
+PARENT = {"parent": "0123456789"}
+
+
+def state() -> State:
+    a = torch.arange(P, dtype=torch.float64)[:, None]
+    waves = [torch.cos(2 * math.pi * k * a / P) for k in (1, 2, 3)]
+    embed = torch.cat((5 + waves[0] + 2 * waves[1] + 4 * waves[2], torch.full((1, 1), 7.0)))
+    weights = {
+        "embed": embed,
+        "blocks.0.mlp.b_in": torch.zeros(3, dtype=torch.float64),
+        "initial.embed": embed.clone(),
+    }
+    return State(weights, {"m": {"embed": embed.clone()}, "t": {"embed": torch.tensor(4.0)}})
+
+
+def after(given: Given | None = None, **settings: object) -> State:
+    before = state()
+    found = intervene(before, BranchConfig(**PARENT, **settings), given or Given(P))  # type: ignore[arg-type]
+    assert all(w.equal(state().weights[n]) for n, w in before.weights.items())  # it is pure
+    assert found.weights["initial.embed"].equal(before.weights["initial.embed"])
+    return found
+
+
+def test_nothing_asked_is_nothing_done() -> None:
+    assert after().weights["embed"].equal(state().weights["embed"])
+
+
+@pytest.mark.parametrize(("kept", "rest"), [("only", (0, 2, 0)), ("without", (1, 0, 4))])
+def test_waves_of_frequencies_stay_or_go_and_the_mean_stays(
+    kept: str, rest: tuple[float, ...]
+) -> None:
+    embed = after(Given(P, frequencies=[2]), frequencies=kept).weights["embed"]
+    a = torch.arange(P, dtype=torch.float64)
+    waves = sum(
+        c * torch.cos(2 * math.pi * k * a / P) for k, c in zip((1, 2, 3), rest, strict=True)
+    )
+    torch.testing.assert_close(embed[:P, 0], 5 + waves)
+    assert embed[P, 0] == 7
+
+
+def test_only_leaves_the_mean_out() -> None:
+    assert only(torch.ones(5, 2), torch.tensor([1])).abs().max() < 1e-12
+
+
+def test_scale_keeps_the_direction() -> None:
+    assert after(scale=0.5).weights["embed"].equal(state().weights["embed"] / 2)
+    named_one = after(scale=0.5, parameters=["mlp"])
+    assert named_one.weights["embed"].equal(state().weights["embed"])
+
+
+def test_perturbation_has_the_size_that_was_asked_for() -> None:
+    before, now = state().weights["embed"], after(perturb=0.1).weights["embed"]
+    assert (now - before).norm() == pytest.approx(0.1 * before.norm())
+    assert now.equal(after(perturb=0.1).weights["embed"])
+    assert not now.equal(after(perturb=0.1, perturb_seed=1).weights["embed"])
+
+
+def test_perturbation_keeps_the_norm_or_the_direction() -> None:
+    before = state().weights["embed"]
+    turned = after(perturb=0.5, perturb_keeps="norm").weights["embed"]
+    assert turned.norm() == pytest.approx(before.norm())
+    cosine = (turned * before).sum() / before.norm() ** 2
+    assert 0.8 < cosine < 0.99
+    longer = after(perturb=0.5, perturb_keeps="direction").weights["embed"]
+    torch.testing.assert_close(longer / longer.norm(), before / before.norm())
+    assert longer.norm() != pytest.approx(before.norm())
+    kept = after(perturb=0.5, perturb_keeps="norm").weights["blocks.0.mlp.b_in"]
+    assert kept.equal(torch.zeros(3, dtype=torch.float64))  # nothing to turn
+
+
+def test_moments_are_forgotten() -> None:
+    found = after(reset_moments=True).moments
+    assert not found["m"]["embed"].any()
+    assert found["t"]["embed"] == 0
+
+
+def test_transplant_comes_before_the_rest() -> None:
+    donor = {"embed": torch.full((P + 1, 1), 3.0)}
+    branch = {"transplant": ["embedding"], "donor": "0123456789", "scale": 2.0}
+    assert after(Given(P, donor), **branch).weights["embed"].unique().tolist() == [6.0]
+    with pytest.raises(UsageError, match="its shape there is"):
+        after(Given(P, {"embed": torch.ones(2, 1)}), **branch)
+
+
+def test_adapted_state_has_the_branchs_norms_types_and_parameters() -> None:
+    gain, bias = "blocks.0.norms.mlp_in.gain", "blocks.0.norms.mlp_in.bias"
+    old = State(
+        {"embed": torch.ones(2), "blocks.0.norms.attn_in.gain": torch.ones(1)},
+        {"m": {"embed": torch.ones(2)}, "t": {"embed": torch.tensor(5.0)}},
+    )
+    weights = {"embed": torch.zeros(2).double(), gain: torch.zeros(1), bias: torch.zeros(1)}
+    fresh = State(
+        weights, {"m": dict(weights), "t": {"embed": torch.tensor(0.0), gain: torch.tensor(0.0)}}
+    )
+    found = adapted(old, fresh)
+    assert found.weights.keys() == weights.keys()
+    assert found.weights["embed"].dtype == torch.float64
+    assert (found.weights[gain].item(), found.weights[bias].item()) == (1, 0)
+    assert found.moments["m"]["embed"].tolist() == [1, 1]
+    assert (found.moments["t"]["embed"].item(), found.moments["t"][gain].item()) == (5, 0)
+    with pytest.raises(UsageError, match="embed has the shape"):
+        adapted(old, State({"embed": torch.zeros(3)}, {}))
+
+
+def test_parts_names_and_patterns_name_parameters() -> None:
+    names = ["embed", "blocks.0.attn.qkv", "blocks.1.attn.qkv", "final_norm.gain", "initial.embed"]
+    assert named(["attention"], names, "x") == names[1:3]
+    assert named(["norms", "embed"], names, "x") == ["embed", "final_norm.gain"]
+    assert named(["blocks.1.*"], names, "x") == ["blocks.1.attn.qkv"]
+    with pytest.raises(UsageError, match="x: the network has no unembedding"):
+        named(["unembedding"], names, "x")

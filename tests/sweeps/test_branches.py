@@ -1,0 +1,137 @@
+"""Sweeps of branches: parents first, then each of them at each step for each point."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grok_cli.errors import UsageError
+from grok_cli.runs.directory import RunDir, create_run
+from grok_cli.runs.launch import train_run
+from grok_cli.runs.settings import SettingsError
+from grok_cli.sweeps.drive import Driver, SweepWatcher
+from grok_cli.sweeps.plan import PlannedRun, plan_runs, steps_left
+from grok_cli.sweeps.spec import spec_of
+from tests.conftest import SMALL_FLAGS, small_config
+from tests.sweeps.test_drive import ScriptedExecutor
+
+SPEC: dict[str, Any] = {
+    "base": {"train.steps": 20, "data.modulus": 7, "model.d_model": 8, "model.n_heads": 2},
+    "from": {"grid": {"model.ln_type": ["off", "pre"]}, "at": [5, 10]},
+    "grid": {"model.ln_type": ["off", "pre"]},
+    "seeds": [1, 2],
+}
+
+
+def planned(directory: Path, **changes: Any) -> list[PlannedRun]:
+    return plan_runs(spec_of({**SPEC, **changes}, "spec"), {}, None, directory)
+
+
+def test_each_parent_is_left_at_each_step_where_something_changes(tmp_path: Path) -> None:
+    runs = planned(tmp_path)
+    parents = [one for one in runs if not one.relatives]
+    assert runs[: len(parents)] == parents
+    assert [(p.config.model.ln_type, p.config.train.seed) for p in parents] == [
+        ("off", 1),
+        ("off", 2),
+        ("pre", 1),
+        ("pre", 2),
+    ]
+    assert all(p.config.run.state_at == (5, 10) for p in parents)
+    branches = runs[len(parents) :]
+    assert len(branches) == 4 * 2  # what changes nothing is left out
+    for one in branches:
+        (parent,) = (p for p in parents if p.run.path == one.relatives[0].path)
+        assert one.config.branch.parent == parent.config.digest()
+        assert one.config.branch.was == {"model.ln_type": parent.config.model.ln_type}
+        assert one.config.train.seed == parent.config.train.seed
+        assert steps_left(one, {"status": "new"}) == 20 - int(one.config.branch.at)
+
+
+def test_weights_come_from_the_next_seed(tmp_path: Path) -> None:
+    points = [{"branch.transplant": ["embedding"], "branch.donor": "next"}]
+    runs = planned(tmp_path, **{"from": {**SPEC["from"], "at": 0}, "grid": {}, "points": points})
+    by_path = {one.run.path: one.config for one in runs}
+    for one in runs[4:]:
+        parent, donor = (by_path[run.path] for run in one.relatives)
+        assert donor.digest() == one.config.branch.donor
+        assert donor.model == parent.model
+        assert {donor.train.seed, parent.train.seed} == {1, 2}
+
+
+def test_named_runs_are_left(tmp_path: Path) -> None:
+    config = small_config(train__steps=20)
+    run = create_run(tmp_path / "base" / "r", config)
+    train_run(run, config)
+    content = {"from": {"run": str(tmp_path / "base"), "at": [5, "memorised"]}}
+    spec = spec_of({**content, "grid": {"opt.weight_decay": [1, 0]}}, "spec")
+    (one, two) = plan_runs(spec, {}, None, tmp_path / "sweep")
+    assert (one.config.branch.at, two.config.branch.at) == (5, "memorised")
+    assert one.relatives[0].path == run.path
+    one.create()
+    assert train_run(one.run, one.config).status == "finished"
+    with pytest.raises(UsageError, match="seeds of branches are those of the runs they leave"):
+        plan_runs(spec, {}, [1], tmp_path / "sweep")
+
+
+@pytest.mark.parametrize(
+    ("origin", "message"),
+    [
+        ({"at": [1]}, "expected {run: DIRECTORY"),
+        ({"run": "x"}, "expected {run: DIRECTORY"),
+        ({"run": "x", "grid": {}, "at": 1}, "expected {run: DIRECTORY"),
+        ({"runs": "x", "at": 1}, "did you mean run?"),
+        ({"grid": {"model.ln_typ": [1]}, "at": 1}, "unknown key"),
+        ({"run": [3], "at": 1}, "expected a run or a list of runs"),
+    ],
+)
+def test_origins_that_mean_nothing_are_refused(origin: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        spec_of({"from": origin}, "spec")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": {"model.d_model": [16]}}, "decides which weights there are"),
+        ({"from": {**SPEC["from"], "at": [50]}}, "branch.at: 50 is more than train.steps = 20"),
+        ({"from": {**SPEC["from"], "at": ["later"]}}, "expected a step, memorised"),
+        ({"from": {"run": "nothing", "at": 1}, "seeds": None}, "no run of that path"),
+    ],
+)
+def test_branches_that_cannot_be_are_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        planned(tmp_path, **changes)
+
+
+def test_sweep_of_branches_trains_parents_first_and_goes_on(
+    typed: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "from: {grid: {model.ln_type: [off]}, at: [30]}\n"
+        "grid: {model.ln_type: [off, pre]}\nseeds: [1]\n"
+    )
+    swept = typed("sweep", "s.yaml", *SMALL_FLAGS, "--steps", "40")
+    assert swept.returncode == 0, swept.stderr
+    paths = sorted((tmp_path / "runs/s").glob("add-*"), key=lambda path: "-at-" in path.name)
+    parent, branch = map(RunDir, paths)
+    assert branch.config().branch.parent == parent.config().digest()
+    assert (parent.states_dir / "step_000030.pt").exists()
+    before = branch.summary_file.read_bytes()
+    assert typed("sweep", "s.yaml", *SMALL_FLAGS, "--steps", "40").returncode == 0
+    assert branch.summary_file.read_bytes() == before
+    drawn = typed("plot", "branches", "runs/s", "--terminal")
+    assert "parent" in drawn.stdout, drawn.stderr
+
+
+def test_branch_waits_for_its_parent(tmp_path: Path) -> None:
+    runs = planned(tmp_path, seeds=[1])
+    executor = ScriptedExecutor()
+    Driver(runs, executor, SweepWatcher()).begin()
+    handed = {job.run.path for job in executor.waiting}
+    assert handed == {one.run.path for one in runs if not one.relatives}
