@@ -72,8 +72,11 @@ def _head(figure: "Figure", axes: "Axes", chart: Chart) -> None:
     axes.set_title(text, loc="left")
 
 
-def save(figure: "Figure", path: Path, style: str = "screen") -> None:
+def save(figure: "Figure", path: Path, style: str = "screen", tight: bool = True) -> None:
     """Write a figure as PNG, SVG or PDF, by the file's ending.
+
+    Args:
+        tight: whether empty edges are cut off.
 
     Raises:
         UsageError: another ending.
@@ -84,7 +87,8 @@ def save(figure: "Figure", path: Path, style: str = "screen") -> None:
     # No date and fixed ids, so that equal figures are equal files.
     metadata: Any = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind, {})
     content = BytesIO()
-    with matplotlib.rc_context({**SETTINGS[style], "svg.hashsalt": "grok"}):
+    edges: Any = {"savefig.bbox": "tight" if tight else None}
+    with matplotlib.rc_context({**SETTINGS[style], **edges, "svg.hashsalt": "grok"}):
         figure.savefig(content, format=kind[1:], metadata=metadata)
     write_output(path, content.getvalue())
 

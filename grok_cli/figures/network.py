@@ -44,8 +44,8 @@ def circle(inside: Inside, place: int) -> Chart:
     edge = min(edge for edge in EDGES if edge >= min(float(inside.circles.abs().max()), 2))
     return Chart(
         name=f"circle{place}",
-        about=f"embedding, k = {key}",
-        note="the tokens in the plane of a key frequency; radius 1: a circle that is all there is",
+        about=f"tokens, k = {key}",
+        note="the embedding in the plane of a key frequency; radius 1: a circle that is all of it",
         x=Axis("", low=-edge, high=edge),
         y=Axis("", low=-edge, high=edge),
         legend=Legend("", ()),
@@ -75,9 +75,9 @@ def logit_wave(inside: Inside) -> Chart:
     span = max(1.0, float(np.abs(values).max())) * 1.05
     return Chart(
         name="logits",
-        about="mean logit by class",
+        about="mean logit",
         note="of the class at that distance from the right answer, less the mean",
-        x=Axis("distance from the right answer", low=-half - 1, high=inside.p - half),
+        x=Axis("distance", low=-half - 1, high=inside.p - half),
         y=Axis("", low=-span, high=span),
         legend=LOGIT,
         lines=(_line(0, "logit", -half, np.roll(values, half)),),

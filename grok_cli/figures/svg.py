@@ -209,7 +209,8 @@ def thinned(columns: NDArray[np.int64], values: Array) -> NDArray[np.int64]:
 
 def _drawable(line: Line, box: Box) -> NDArray[np.bool_]:
     """Where the curve has a finite value and the axis has the step: a log axis has no step 0."""
-    drawable: NDArray[np.bool_] = np.isfinite(box.x_scale.place(line.x))
+    place = np.nan_to_num(box.x_scale.place(line.x), nan=-1.0)
+    drawable: NDArray[np.bool_] = (place >= -1e-9) & (place <= 1 + 1e-9)
     for values in (line.y, line.low, line.high):
         drawable &= np.isfinite(values)
     return drawable

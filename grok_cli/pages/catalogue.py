@@ -27,6 +27,7 @@ SECTIONS = {
         "clusters",
         "diagnostics",
         "figures",
+        "report",
         "times",
         "speed",
     ),

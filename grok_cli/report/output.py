@@ -11,13 +11,16 @@ runs.csv         a row a run: settings, phases, last metrics, seconds
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grok_cli.figures.catalogue import COURSES
+from grok_cli.figures.catalogue import COURSES, charts_of, make_chart
+from grok_cli.figures.draft import Options
 from grok_cli.report.pages import html_page, markdown_page
 from grok_cli.report.report import Report, number
+from grok_cli.report.scrubber import make_scrubber
 from grok_cli.results import Group
 from grok_cli.results.export import summary_table
 from grok_cli.results.run import STEP
@@ -28,17 +31,44 @@ if TYPE_CHECKING:
 
 IN_MARKDOWN = ("accuracy", "generalisation")
 NOT_KEPT = ("update-norm", "grad-norm", "weight-norm", "numerical-rank")  # in a compact report
+PREVIEW_LETTERS = 92  # a line of the preview's title
 COLOURS = 64  # of a picture there
 KEPT_STEPS = 200  # of a curve in a compact report
 
 
-def write_html(report: Report, file: Path) -> None:
-    """Write the report as one page.
+def write_html(
+    report: Report, file: Path, inside: int | None = 0, *, command: str = "", url: str = ""
+) -> None:
+    """Write the report as one page; with a `url`, a preview picture beside it.
+
+    Args:
+        inside: how many runs are looked into; see `make_scrubber`.
+        command, url: as in `html_page`.
 
     Raises:
         GrokError: it cannot be written.
     """
-    write_output(file, html_page(report))
+    scrubber = make_scrubber(report, inside)
+    write_output(file, html_page(report, scrubber, command=command, url=url))
+    if url:
+        write_preview(report, file.with_suffix(".png"))
+
+
+def write_preview(report: Report, file: Path) -> None:
+    """Write the picture that others show beside a link to the page, 1200 x 630 points: when the
+    groups generalise, and the verdict.
+
+    Raises:
+        GrokError: it cannot be written, or nothing measured test accuracy.
+    """
+    from grok_cli.figures.matplotlib import draw, save
+
+    title = f"{report.title}: {report.question}" if report.question else report.title
+    lines = [fill(line, PREVIEW_LETTERS) for line in (title, report.verdict)]
+    options = Options(groups=report.results.groups, title="\n".join(lines))
+    figure = draw(make_chart("times", report.results, options))
+    figure.set_size_inches(8, 4.2)  # at 150 points an inch
+    save(figure, file, tight=False)
 
 
 def write_markdown(report: Report, file: Path) -> None:
@@ -127,8 +157,6 @@ def _figures(report: Report, beside: str, names: Sequence[str] | None = None) ->
     Args:
         beside: what the paths of the files begin with.
     """
-    from grok_cli.figures.catalogue import charts_of
-    from grok_cli.figures.draft import Options
     from grok_cli.figures.matplotlib import draw, save
 
     options = Options(

@@ -9,36 +9,78 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from grok_cli.core.placement import PLACEMENTS
-from grok_cli.figures.catalogue import charts_of
+from grok_cli.errors import UsageError
+from grok_cli.figures.catalogue import charts_of, make_chart
 from grok_cli.figures.draft import Options
 from grok_cli.figures.svg import figure_html
+from grok_cli.report.medians import medians_of
 from grok_cli.report.published import published
 from grok_cli.report.report import Report
+from grok_cli.version import __version__
 
 if TYPE_CHECKING:
     from grok_cli.report.replay import Reached
+    from grok_cli.report.scrubber import Scrubber
     from grok_cli.report.verdict import Comparison
 
 FOLDER = Path(__file__).with_name("page")
+SCRIPTS = ("unpack", "hover", "tables", "copy", "panels", "scrubber", "report")
 
 
-def html_page(report: Report) -> str:
+def html_page(
+    report: Report,
+    scrubber: "Scrubber | None" = None,
+    *,
+    command: str = "",
+    url: str = "",
+    live: str = "",
+) -> str:
     """The report as HTML that needs no other file and no network.
 
     Whatever comes from runs (names, tags, messages) is escaped by the template engine.
+
+    Args:
+        scrubber: what its slider moves through.
+        command: what made the page.
+        url: where it will be published, for the preview of links to it; its picture lies beside
+            it, see `output.write_preview`.
+        live: for a page that renews itself, the address that it asks; see `grok watch`.
     """
-    charts = charts_of(
-        report.finished, Options(groups=report.results.groups, references=report.references)
-    )
+    options = Options(groups=report.results.groups, references=report.references)
+    charts = (chart for chart in charts_of(report.finished, options) if chart.name != "times")
+    scripts = [*SCRIPTS, "live"] if live else SCRIPTS
     return _render(
         "report.html.j2",
         report,
         escape=True,
+        times=times_chart(report),
+        medians=medians_of(report),
         charts=list(map(figure_html, charts)),  # each is gone before the next is made
         looks=[key.look for key in report.legend.keys],
+        scrubber=scrubber,
+        command=command,
+        cite=_bibtex(),
+        url=url,
+        live=live,
         css=Markup((FOLDER / "report.css").read_text()),
-        js=Markup((FOLDER / "report.js").read_text()),
+        js=Markup("\n".join((FOLDER / f"{name}.js").read_text() for name in scripts)),
     )
+
+
+def times_chart(report: Report) -> "Markup | None":
+    """When the groups generalise, of all runs that have begun; None where that is not known."""
+    try:
+        chart = make_chart("times", report.results, Options(groups=report.results.groups))
+    except UsageError:
+        return None
+    return figure_html(chart)
+
+
+def _bibtex() -> str:
+    """The entries of docs/cite.md."""
+    text = (FOLDER.parent.parent / "docs" / "cite.md").read_text()
+    entries = "\n".join(re.findall(r"```bibtex\n(.*?)```", text, re.DOTALL)).strip()
+    return entries.replace("{0.1.0}", f"{{{__version__}}}")
 
 
 def markdown_page(report: Report, images: list[Path]) -> str:
@@ -66,8 +108,15 @@ def _render(template: str, report: Report, *, escape: bool, **values: Any) -> st
         step=step_text,
         milestones=_milestones,
         title_of=_title,
+        preview=preview_address,
         **values,
     )
+
+
+def preview_address(url: str) -> str:
+    """Where the preview picture of a published page lies: beside it, under its name."""
+    address = url + "index.html" if url.endswith("/") else url
+    return re.sub(r"\.html?$", "", address) + ".png"
 
 
 def dash(value: Any, format_: str = "%s") -> str:

@@ -290,7 +290,7 @@ def make_report(directory: Path, spec: Spec | None = None, *, where: Sequence[st
     Raises:
         UsageError: there is no run.
     """
-    found = Results.from_disk(directory, where=where)
+    found = Results.from_disk(directory, include="all", where=where)
     runs = [*found.runs, *found.left_out]
     results = _in_order(Results.of(runs, problems=found.problems))
     missing: list[str] = []
