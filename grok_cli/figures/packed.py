@@ -1,8 +1,8 @@
 """Describes charts for a page's canvas: words and limits as JSON, numbers packed into bytes.
 
 Frames of one chart (a network at one step after another) share their words. Numbers are rounded to
-one byte of 255 levels, values along a line to two bytes of 65,535, between the lowest and the
-highest of all frames; level 0 stands for no number. Kinds (`Cells.names`) are told as what changed
+one byte of 255 levels, values along a line and scores to two bytes of 65,535, between the lowest and
+the highest of all frames; level 0 stands for no number. Kinds (`Cells.names`) are told as what changed
 since the frame before, which deflates to little. `page/panels.js` draws what this describes.
 """
 
@@ -125,8 +125,8 @@ def _pack(charts: Sequence[Chart], blob: Blob) -> dict[str, Any]:
     elif cells:
         factors = [cell.factors for cell in cells if cell.factors is not None]
         told["shares"] = {
-            "first": blob.levels(np.stack([factor.first for factor in factors])),
-            "second": blob.levels(np.stack([factor.second for factor in factors])),
+            "first": blob.levels(np.stack([factor.first for factor in factors]), fine=True),
+            "second": blob.levels(np.stack([factor.second for factor in factors]), fine=True),
             "of": factors[0].of,
         }
     return told

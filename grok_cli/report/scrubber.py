@@ -19,7 +19,7 @@ CURVES = {"accuracy": False, "loss": True}  # and whether their axis is logarith
 SPLITS = ("train", "test")
 MOST_RUNS = 40  # that can be chosen
 POINTS = 240  # of a curve
-FRAMES, MOST_FRAMES = 28, 560  # of a run, and of all runs
+FRAMES, MOST_FRAMES = 28, 400  # of a run, and of all runs
 USUAL = 6  # runs that are looked into unless asked otherwise
 
 # A run's packed frames: what a page that is made again and again keeps.

@@ -78,7 +78,7 @@ def test_frames_of_panels_come_back() -> None:
                 a = np.exp(numbers(data, parts["first"], frame))[:, None]
                 b = np.exp(numbers(data, parts["second"], frame))[None]
                 share = (b if parts["of"] else a) / (a + b + 1)
-                assert np.allclose(share, here.cells.values, atol=0.05)
+                assert np.allclose(share, here.cells.values, atol=0.005)
 
 
 def test_grids_that_no_factors_make_are_left_out() -> None:
