@@ -1,9 +1,9 @@
 """Describes charts for a page's canvas: words and limits as JSON, numbers packed into bytes.
 
 Frames of one chart (a network at one step after another) share their words. Numbers are rounded to
-one byte of 255 levels, values along a line and scores to two bytes of 65,535, between the lowest and
-the highest of all frames; level 0 stands for no number. Kinds (`Cells.names`) are told as what changed
-since the frame before, which deflates to little. `page/panels.js` draws what this describes.
+one byte of 255 levels, values along a line and scores to two bytes of 65,535, between the lowest
+and the highest of all frames; level 0 stands for no number. Kinds (`Cells.names`) are told as what
+changed since the frame before, which deflates to little. `report/page/panels.js` draws all this.
 """
 
 import zlib
