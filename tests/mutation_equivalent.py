@@ -15,6 +15,7 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("RowKernel", "slice(None, inputs)", "a slice from 0"),
     ("trunc_normal__", "clamp(-3 * std", "the clamp catches rounding alone, and at the upper end"),
     ("verdict.x__extent__", "default=", "where no step is known none is printed"),
+    ("x__thinned__", ".clip(0, None)", "a guard against rounding"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
 ]
 

@@ -10,7 +10,7 @@ from grok_cli.executors.local import share_cores
 from grok_cli.runs.settings import SettingsError
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
-from grok_cli.sweeps.spec import PAPER, Spec, find_spec, parse_grid, read_spec
+from grok_cli.sweeps.spec import PAPER, STUDIES, Spec, find_spec, parse_grid, read_spec
 from tests.conftest import SMALL_FLAGS
 from tests.typed import Grok
 
@@ -104,12 +104,13 @@ def test_sweep_file_gives_grid_points_and_seeds(tmp_path: Path) -> None:
 def test_wandb_sweep_file_is_run_as_a_grid(tmp_path: Path) -> None:
     file = tmp_path / "wandb.yaml"
     file.write_text(
-        "program: train.py\nmethod: grid\nproject: mine\n"
+        "program: train.py\nmethod: grid\nproject: mine\ndescription: Which?\n"
         "parameters:\n"
         "  data.modulus: {value: 97}\n"
         "  train.seed: {values: [1, 2]}\n"
         "  model:\n    parameters:\n      ln_type: {values: [off, pre]}\n"
     )
+    assert read_spec(file).question == "Which?"
     runs = plan_runs(read_spec(file), {}, None, tmp_path)
     points = {(run.config.model.ln_type, run.config.train.seed) for run in runs}
     assert points == {("off", 1), ("off", 2), ("pre", 1), ("pre", 2)}
@@ -135,9 +136,15 @@ def test_mistakes_in_sweep_files_are_explained(tmp_path: Path, text: str, messag
         read_spec(file)
 
 
-def test_unknown_sweep_file_is_a_usage_error() -> None:
-    with pytest.raises(SettingsError, match=r"nowhere\.yaml is no file"):
-        find_spec("nowhere.yaml")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("nowhere.yaml", "expected FILE.yaml"), ("ln-position", "did you mean ln-positions?")],
+)
+def test_unknown_sweep_file_is_a_usage_error(name: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        find_spec(name)
+    studies = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
+    assert str(caught.value) == f"{name} is no file nor a study ({studies}); {hint}"
 
 
 @pytest.mark.parametrize(

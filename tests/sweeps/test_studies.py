@@ -2,21 +2,24 @@
 
 import json
 import socket
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from grok_cli.core.config import KEYS
+from grok_cli.core.config import KEYS, Config
 from grok_cli.core.training import NORM_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
 from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.errors import UsageError
 from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.launch import train_run
+from grok_cli.sweeps import studies
 from grok_cli.sweeps.estimate import PACE
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS
 from grok_cli.sweeps.spec import STUDIES, named, read_spec
-from grok_cli.sweeps.studies import overview
+from grok_cli.sweeps.studies import find_study, overview
 from tests.typed import Grok
 
 NAMES = sorted(file.stem for file in STUDIES.glob("*.yaml"))
@@ -143,6 +146,31 @@ def test_overview_says_what_is_done_and_how_long_the_rest_takes(tmp_path: Path) 
     assert one_layer is not None
     assert deep is not None
     assert deep > 2 * one_layer  # as many runs, whose steps are more work
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("ln-position", "did you mean ln-positions?"), ("zzz", "`grok studies` lists them")],
+)
+def test_an_unknown_study_is_refused_with_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_study(name)
+    assert str(caught.value) == f"{name} is no study; {hint}"
+
+
+def test_speeds_that_are_measured_are_those_of_one_thread_and_of_every_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: dict[str, object] = {}
+
+    def stub(speeds: object, configs: Iterable[Config], *, threads: int) -> None:
+        measured.update(speeds=speeds, runs=len(list(configs)), threads=threads)
+
+    monkeypatch.setattr(studies, "measure_unknown", stub)
+    found = overview(tmp_path, measure=True)
+    assert measured["speeds"] is not None
+    assert measured["threads"] == 1
+    assert measured["runs"] == sum(study.runs for study in found.studies)
 
 
 def test_a_run_that_studies_share_counts_once(tmp_path: Path) -> None:
