@@ -118,6 +118,7 @@ def test_steps_are_near_within_a_tenth(
     ours: float, published: float, ended: int, near: bool | None
 ) -> None:
     assert Reached("mean", ours, published, ended, 10_000).near is near
+    assert Reached("mean", 10, NEVER, 11, 11).near  # 11 with the tenth is the very end
 
 
 def test_each_seed_is_given_the_evaluation_before() -> None:
@@ -195,6 +196,7 @@ def test_distance_is_the_part_of_the_published_step_by_which_ours_is_late() -> N
         (9091, NEVER, 10_000, True),  # 10,000.1 with the tenth
         (9090, NEVER, 10_000, False),
         (NEVER, 9500, 20_000, None),  # beyond the published length nothing counts
+        (10_400, 9800, 20_000, None),  # nor does a step there that is near
     ],
 )
 def test_ends_of_what_is_near(ours: float, published: float, ended: int, near: bool | None) -> None:

@@ -1,11 +1,12 @@
 """Results of groups and the sentence on all of them, on made-up runs beside the published ones."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
 from grok_cli.report.published import published
-from grok_cli.report.replay import ACCURACY, TEST_LOSS, TRAIN_LOSS, Curves, Seeds
+from grok_cli.report.replay import ACCURACY, TEST_LOSS, TRAIN_LOSS, Curves, Reached, Seeds
 from grok_cli.report.verdict import (
     NOT_REPRODUCED,
     REPLAYED,
@@ -146,6 +147,21 @@ def test_order_is_that_of_the_medians_where_published_seeds_do_not_overlap() -> 
     swapped = [*usual[:3], compared("mlp-pre", [1100, 1200, 4000, 4100, 4200])]
     assert same_order(swapped) is False
     assert "but in another order" in overall(swapped)
+
+
+def test_groups_that_meet_in_one_published_step_are_in_no_order() -> None:
+    early, late = (
+        SimpleNamespace(
+            median=median,
+            generalised=[
+                Reached(which, 1, step, 9, 9) for which, step in (("first", low), ("last", high))
+            ],
+        )
+        for median, low, high in ((3.0, 50, 100), (2.0, 100, 150))
+    )
+    assert same_order([early, late]) is None
+    late.generalised[0] = Reached("first", 1, 101, 9, 9)
+    assert same_order([early, late]) is False
 
 
 def test_groups_that_never_generalised_are_in_no_order() -> None:

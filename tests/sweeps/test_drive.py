@@ -3,6 +3,7 @@ processes it writes the summaries that workers leave."""
 
 import errno
 import io
+import itertools
 import json
 import os
 from collections import deque
@@ -17,12 +18,15 @@ from rich.console import Console
 from grok_cli.cli.sweep import watcher
 from grok_cli.cli.sweep_view import SweepLog, SweepTable, SweepView
 from grok_cli.executors.base import Change, Job
+from grok_cli.executors.options import ExecutorOptions
 from grok_cli.runs.claim import Claim
+from grok_cli.runs.sweep_record import read_records
 from grok_cli.sweeps.drive import Driver, SweepWatcher
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns
 from grok_cli.sweeps.spec import PAPER
 from grok_cli.sweeps.states import ENDS, TRANSITIONS, Entry, Event, State
+from grok_cli.sweeps.sweep import Sweep, run_sweep
 
 Ending = tuple[str, int]  # status that the worker leaves, its exit code
 FINISHED, CRASHED, DIVERGED = ("finished", 0), ("running", 1), ("diverged", 1)
@@ -122,9 +126,65 @@ def test_fail_fast_stops_the_rest(runs: list[PlannedRun]) -> None:
     assert executor.stopped
 
 
+def test_fail_fast_leaves_a_sweep_alone_in_which_nothing_fails(runs: list[PlannedRun]) -> None:
+    executor = ScriptedExecutor(FINISHED, FINISHED)
+    assert states(driven(runs, executor, fail_fast=True)) == ["finished"] * 2
+    assert not executor.stopped
+
+
+def test_it_is_looked_once_a_second_how_far_the_running_ones_are(runs: list[PlannedRun]) -> None:
+    seconds = itertools.count(step=0.4)
+    seen: list[list[Any]] = []
+
+    class Looking(SweepWatcher):
+        def refreshed(self) -> None:
+            seen.append([entry.summary.get("step") for entry in driver.entries])
+
+    class Slow(ScriptedExecutor):
+        """Its first run is on its way, at step 7, for some polls."""
+
+        def poll(self) -> list[Change]:
+            if self.running is None or next(polls) > 6:
+                return super().poll()
+            file = self.running.run.path / "summary.json"
+            file.write_text(json.dumps({"status": "running", "step": 7}))
+            return []
+
+    polls = itertools.count()
+    driver = Driver(
+        runs,
+        Slow(FINISHED, FINISHED),
+        Looking(),
+        sleep=lambda seconds: None,
+        clock=lambda: next(seconds),
+    )
+    assert states(driver.run()) == ["finished"] * 2
+    assert [7, None] in seen
+    assert len(seen) < next(seconds)
+
+
+def test_a_sweep_is_recorded_unless_all_of_it_is_done(
+    runs: list[PlannedRun], tmp_path: Path
+) -> None:
+    asked: list[tuple[Path, int, int | None]] = []
+
+    class Options(ExecutorOptions):
+        def make(self, directory: Path, n_runs: int, threads: int | None) -> Any:
+            asked.append((directory, n_runs, threads))
+            return ScriptedExecutor(FINISHED, FINISHED)
+
+    sweep = Sweep(PAPER, tmp_path, tuple(runs), Options(kind="scripted"), threads=3)
+    for command in ("grok sweep one", "grok sweep two"):
+        assert states(run_sweep(sweep, command, SweepWatcher())) == ["finished"] * 2
+    assert [entry["command"] for entry in read_records(tmp_path)] == ["grok sweep one"]
+    assert asked == [(tmp_path, 2, 3)] * 2
+
+
 def test_a_worker_that_was_told_to_stop_is_not_retried(runs: list[PlannedRun]) -> None:
     executor = ScriptedExecutor(("interrupted", 130), FINISHED)
-    assert states(driven(runs, executor)) == ["interrupted", "finished"]
+    first, second = driven(runs, executor)
+    assert (first.state, first.reason) == ("interrupted", "was told to stop")
+    assert (second.state, second.reason) == ("finished", "")
 
 
 def test_stop_waits_for_the_running_and_drops_the_rest(runs: list[PlannedRun]) -> None:
