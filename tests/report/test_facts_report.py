@@ -49,7 +49,19 @@ def test_the_table_of_runs_says_how_long_each_took(tmp_path: Path) -> None:
         run = make_run(tmp_path / "runs", ROWS, train__seed=seed)
         summary = json.loads((run / "summary.json").read_text()) | {"seconds": seconds}
         (run / "summary.json").write_text(json.dumps(summary))
-    assert runs_table(make_report(tmp_path / "runs"))["seconds"].to_list() == [12.5, None]
+    report = make_report(tmp_path / "runs")
+    assert runs_table(report)["seconds"].to_list() == [12.5, None]
+    assert report.training_time == "0:00:12"
+
+
+def test_without_published_numbers_the_verdict_tells_the_first_and_the_last(tmp_path: Path) -> None:
+    for ln_type, early in (("off", 0.1), ("pre", 1.0)):
+        rows: Rows = {"step": [10, 20], "test/accuracy": [early, 1.0]}
+        make_run(tmp_path / "runs", rows, data__modulus=11, model__ln_type=ln_type)
+    assert make_report(tmp_path / "runs").verdict == (
+        "2 of 2 groups generalised in all finished runs; first pre (M+A*), at step 10 (mean of "
+        "1 of 1 runs); last off (No LN), at step 20 (mean of 1 of 1 runs). No published number to compare with."
+    )
 
 
 @pytest.fixture

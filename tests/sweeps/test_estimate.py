@@ -46,6 +46,16 @@ def test_work_grows_with_the_size_of_the_problem(
     assert least < step_work(config(**sections)) / step_work(DEFAULT) < most
 
 
+def test_a_gated_mlp_is_three_matrices() -> None:
+    d, hidden, p = 128, 512, 113
+    plain, gated = (
+        step_work(config(model={"mlp_type": kind}, run={"engine": "plain"}))
+        for kind in ("plain", "gated")
+    )
+    more = 3 * d * hidden / (3 * (4 * d**2 + 2 * d * hidden) + 3 * d * p)
+    assert gated / plain == pytest.approx(1 + more, rel=0.01)
+
+
 def test_an_equal_run_is_as_fast_and_another_is_scaled() -> None:
     speeds = Speeds([(DEFAULT, 18.0), (DEFAULT, 20.0), (DEFAULT, 30.0)])
     assert speeds.of(DEFAULT) == 20.0
