@@ -81,6 +81,9 @@ SLOW = [
     "tests/sweeps/test_studies.py::test_shortened_study_trains_to_a_report",
 ]
 
+# Parts of names of what is tried on real clusters alone, in tests/executors.
+CLUSTERS = ("where_runs_stand", "leave_to_cluster", "take_out_of_queue")
+
 # Decorators that mutmut may leave behind: those that make something else of the function.
 KEPT = {"staticmethod", "classmethod", "overload"}
 
@@ -219,6 +222,7 @@ def drawn(collect: Callable[..., Any], asked: argparse.Namespace) -> Callable[..
 
     def some(**arguments: Any) -> Any:
         mutants, by_path = collect(**arguments)
+        mutants = [m for m in mutants if not is_of_clusters(m[1])]
         if asked.only:
             mutants = [m for m in mutants if fnmatch(m[1], f"grok_cli.{asked.only}")]
         if asked.sample:
@@ -315,6 +319,8 @@ def told(asked: argparse.Namespace) -> bool:
         if asked.parts and not file.startswith(tuple(asked.parts)):
             continue
         for name, code in json.loads(meta.read_text())["exit_code_by_key"].items():
+            if is_of_clusters(name):
+                continue
             for score in (files[file], folders[folder_of(name)]):
                 count(score, name, code)
     print(
@@ -360,6 +366,10 @@ def changed(name: str) -> tuple[str, str]:
         " ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+"
     )
     return before, after
+
+
+def is_of_clusters(name: str) -> bool:
+    return any(part in name for part in CLUSTERS)
 
 
 def folder_of(name: str) -> str:

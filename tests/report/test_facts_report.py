@@ -60,7 +60,8 @@ def test_without_published_numbers_the_verdict_tells_the_first_and_the_last(tmp_
         make_run(tmp_path / "runs", rows, data__modulus=11, model__ln_type=ln_type)
     assert make_report(tmp_path / "runs").verdict == (
         "2 of 2 groups generalised in all finished runs; first pre (M+A*), at step 10 (mean of "
-        "1 of 1 runs); last off (No LN), at step 20 (mean of 1 of 1 runs). No published number to compare with."
+        "1 of 1 runs); last off (No LN), at step 20 (mean of 1 of 1 runs). No "
+        "published number to compare with."
     )
 
 

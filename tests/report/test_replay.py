@@ -65,6 +65,16 @@ def test_without_a_common_step_nothing_is_compared() -> None:
     assert agreements("test/loss", curves([7], [1]), curves([8], [1])) == []
 
 
+def test_only_steps_and_curves_that_both_sides_have_are_compared() -> None:
+    """A published mean without a lowest curve; and a step at which one side has no value."""
+    steps, here = np.array([1.0, 2, 3]), np.array([5.0, math.nan, 7])
+    unknown = np.full(3, math.nan)
+    theirs = Curves(steps, np.array([5.0, 6, math.nan]), unknown, np.array([8.0, 9, 9]))
+    mean, highest = agreements("m", Curves(steps, here, here - 1, here + 3), theirs)
+    assert (mean.curve, mean.upto, mean.parted) == ("mean", 1, None)
+    assert (highest.curve, highest.upto, highest.parted) == ("highest", 1, 3)
+
+
 def test_curves_over_seeds_are_taken_where_all_seeds_have_a_value() -> None:
     seeds = Seeds(np.array([1.0, 2, 3]), np.array([[1.0, 2, np.nan], [3.0, 6, 7]]))
     over = seeds.curves

@@ -34,9 +34,9 @@ def accuracy(steps: list[float], length: int = 10_000) -> Seeds:
     return Seeds(grid, np.array([grid >= step for step in steps], float))
 
 
-def loss_as_published(name: str, upto: int, length: int = 10_000) -> Seeds:
+def loss_as_published(name: str, upto: int, length: int = 10_000, metric: str = TEST_LOSS) -> Seeds:
     """Five seeds whose curves are the published ones up to a step, and half of them afterwards."""
-    curves: Curves = KNOWN.groups[name].curves[TEST_LOSS]
+    curves: Curves = KNOWN.groups[name].curves[metric]
     others = (5 * curves.mean - curves.lowest - curves.highest) / 3
     values = np.array([curves.lowest, others, others, others, curves.highest])
     values = np.where(curves.steps <= upto, values, values / 2)
@@ -83,6 +83,13 @@ def test_runs_that_end_before_generalisation_are_undecided() -> None:
     result = compared("off", [NEVER] * 5, upto=1000, length=2000)
     assert result.result == UNDECIDED
     assert "ours end before generalisation" in result.reason
+
+
+def test_where_generalisation_was_not_measured_a_replay_is_undecided() -> None:
+    ours = {TRAIN_LOSS: loss_as_published("off", 10_000, metric=TRAIN_LOSS)}
+    result = compare(KNOWN.groups["off"], ours, True, KNOWN, 1)
+    assert (result.result, result.steps, result.generalised) == (UNDECIDED, (), ())
+    assert result.reason.startswith("follows to step 10,000")
 
 
 def test_without_an_exact_start_curves_are_not_compared() -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from grok_cli.errors import UsageError
-from grok_cli.executors.local import share_cores
+from grok_cli.executors.local import LocalOptions, share_cores
 from grok_cli.runs.settings import SettingsError
+from grok_cli.sweeps import plan
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
 from grok_cli.sweeps.spec import PAPER, STUDIES, Spec, find_spec, parse_grid, read_spec
+from grok_cli.sweeps.sweep import plan_sweep
 from tests.conftest import SMALL_FLAGS
 from tests.typed import Grok
 
@@ -24,8 +26,27 @@ def test_seeds_are_the_papers_and_go_on_deterministically() -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "a", "-1", "1,x", "1.5"])
 def test_seeds_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="--seeds"):
+    with pytest.raises(SettingsError) as caught:
         parse_seeds(text)
+    assert str(caught.value).startswith(f"--seeds {text}: expected ")
+    if text != "0":
+        assert str(caught.value).endswith("e.g. 456,789 (a single one: 456,)")
+
+
+def test_a_sweep_has_at_most_so_many_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MOST_RUNS", 4)
+    spec = Spec(grid={"model.ln_type": ["off", "pre"]})
+    assert len(plan_runs(spec, {}, [1, 2], tmp_path)) == 4
+    with pytest.raises(UsageError, match="up to 6 runs; expected at most 4 in a sweep"):
+        plan_runs(spec, {}, [1, 2, 3], tmp_path)
+
+
+def test_threads_that_are_given_are_those_of_every_run(tmp_path: Path) -> None:
+    spec = Spec(grid={"model.ln_type": ["off", "pre"]})
+    for fixed, threads in (({"run.threads": 3}, 3), ({}, None)):
+        sweep = plan_sweep(spec, LocalOptions(), tmp_path, fixed=fixed, seeds=[1])
+        assert sweep.threads == threads
+        assert {run.config.run.threads for run in sweep.runs} == {None}  # set where a run starts
 
 
 def test_default_sweep_is_six_placements_on_five_seeds(tmp_path: Path) -> None:
