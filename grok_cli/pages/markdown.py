@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 def escaped(text: str) -> str:
     """Plain text as Markdown shows it."""
-    return re.sub(r"([\\`*_\[\]<>|$])", r"\\\1", text)
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", re.sub(r"([\\`*_\[\]|])", r"\\\1", text))
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -47,13 +47,13 @@ def _table(model: type[BaseModel], prefix: str, flags: dict[str, str]) -> str:
             f"`{prefix}{key}`",
             f"`{flags[prefix + key]}`" if prefix + key in flags else "",
             _default(field),
-            _values(field),
             escaped(field.description or ""),
+            _values(field),
         ]
         for key, field in fields_of(model).items()
         if key != "kind"
     ]
-    return table(["setting", "flag", "default", "values", "meaning"], rows)
+    return table(["setting", "flag", "default", "meaning", "values"], rows)
 
 
 def _default(field: FieldInfo) -> str:
