@@ -1,5 +1,7 @@
 """What mkdocs is told besides: the pages that are made, their order, and README as first page."""
 
+import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,10 @@ MOVED = (
     (r"examples/reproduction/([\w-]+)/README\.md", r"study-\1.md"),
     (r"examples/reproduction/([\w-]+/[\w-]+\.png)", r"\1"),
     (re.escape(CONTRIBUTING), "contributing.md"),
+    (r"examples/([\w-]+)\.ipynb", r"\1.md"),
     (r"(?:\.\./)?LICENSE", "cite.md"),
 )
+NOTEBOOKS = ("watch_it_grok", "what_did_it_learn")
 known: dict[str, Page] = {}
 
 
@@ -38,6 +42,8 @@ def on_config(config: Any) -> Any:
     studies = [{name.removeprefix(STUDY): f"{name}.md"} for name in known if name.startswith(STUDY)]
     for section in sections:
         for heading, listed in section.items():
+            if "notebooks.md" in listed:
+                listed.extend(f"{name}.md" for name in NOTEBOOKS)
             if "studies.md" in listed:
                 listed.append({"Studies": studies})
             if heading == "The project":
@@ -53,6 +59,9 @@ def on_files(files: Files, *, config: Any) -> Files:
     made["contributing"] = (REPOSITORY / CONTRIBUTING).read_text(encoding="utf-8")
     for name, text in made.items():
         files.append(File.generated(config, f"{name}.md", content=text))
+    for name in NOTEBOOKS:
+        for where, content in _notebook(name).items():
+            files.append(File.generated(config, where, content=content))
     for study in study_files():
         for picture in figures(study.stem):
             where = f"{study.stem}/{picture.name}"
@@ -60,6 +69,25 @@ def on_files(files: Files, *, config: Any) -> Files:
     for name in ("style.css", SEARCH_IN_FILES):
         files.append(File.generated(config, name, abs_src_path=str(HERE / name)))
     return files
+
+
+def _notebook(name: str) -> dict[str, str | bytes]:
+    """A notebook as a page, and its pictures, by their place on the site."""
+    cells = json.loads((REPOSITORY / f"examples/{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    found: dict[str, str | bytes] = {}
+    parts = []
+    for cell in cells:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {"text/plain": output.get("text", [])})
+            if "image/png" in data:
+                picture = f"{name}/{len(found)}.png"
+                found[picture] = base64.b64decode("".join(data["image/png"]))
+                parts.append(f"![what the cell above draws]({picture})")
+            else:
+                parts.append("```text\n" + "".join(data["text/plain"]).rstrip() + "\n```")
+    return {f"{name}.md": "\n\n".join(parts), **found}
 
 
 def on_post_page(output: str, **_: Any) -> str:
