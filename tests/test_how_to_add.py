@@ -30,9 +30,9 @@ TESTS = Path(__file__).parent
 
 
 @pytest.mark.parametrize("name", PLACEMENTS)
-def test_placement_has_a_look_known_sites_and_a_place_in_the_readme(name: str) -> None:
+def test_placement_has_a_look_known_sites_and_a_place_in_its_page(name: str) -> None:
     assert OF_PLACEMENT[name][1] in SHAPES
-    assert f"`{name}`" in (TESTS.parent / "README.md").read_text(encoding="utf-8")
+    assert f"`{name}`" in (PACKAGE / "docs/training.md").read_text(encoding="utf-8")
     assert PLACEMENTS[name].sites <= NORM_OF_SITE.keys()
     assert PLACEMENTS[name].paper
 

@@ -72,8 +72,8 @@ def _open(file: Path) -> None:
     """
     if not file.exists():
         raise UsageError(
-            f"{file}: the site was not built; in a checkout with the extra [docs], `mkdocs build "
-            "-f .mkdocs/mkdocs.yml` builds it; `grok docs` shows the pages here"
+            f"{file}: the site was not built; in a checkout, `pip install -e '.[docs]'` and "
+            "`mkdocs build -f .mkdocs/mkdocs.yml` build it; `grok docs` shows the pages here"
         )
     typer.echo(file)
     webbrowser.open(file.as_uri())

@@ -112,6 +112,11 @@ class Watched(Steps):
 
     def _replaced(self, name: str, value: Tensor) -> Tensor:
         new = self.replace[name](value)
+        if not isinstance(new, Tensor):
+            raise UsageError(
+                f"what replaces step '{name}' returned {new!r:.60}; expected a tensor of shape "
+                f"{tuple(value.shape)}"
+            )
         if new.shape != value.shape:
             raise UsageError(
                 f"what replaces step '{name}' has shape {tuple(new.shape)}; "

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from grok_cli.core.config import ModelConfig
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.core.norm import Norm
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.errors import UsageError, lacking
@@ -19,7 +19,7 @@ KINDS = {"layernorm": "LN", "rmsnorm": "RMS"}
 SITES = {"qk", "v", "attn_out", "mlp", "mlp_out"}
 # Settings that may have any value; of all others only the default is known to be the same there.
 FREE = {
-    *("ln_type", "norm", "norm_eps", "final_norm", "n_layers", "d_model", "n_heads", "mlp_ratio"),
+    *("ln_type", "norm_eps", "final_norm", "n_layers", "d_model", "n_heads", "mlp_ratio"),
     *("activation", "unembed", "output_scaling", "scale_as", "init", "init_draws", "init_scale"),
 }
 
@@ -93,12 +93,15 @@ def _refuse(config: ModelConfig) -> None:
             "model.run_with_cache and model.run_with_hooks"
         )
     defaults = ModelConfig()
-    for name in ModelConfig.model_fields.keys() - FREE:
-        found, expected = getattr(config, name), getattr(defaults, name)
-        if found != expected:
+    known = {
+        name: [getattr(defaults, name)] for name in ModelConfig.model_fields if name not in FREE
+    }
+    for name, expected in {**known, "norm": [*KINDS]}.items():
+        found = getattr(config, name)
+        if found not in expected:
             raise UsageError(
                 f"a HookedTransformer of TransformerLens cannot compute model.{name}: {found}; "
-                f"expected {expected}"
+                f"expected {' or '.join(map(str, expected))}"
             )
 
 

@@ -37,8 +37,9 @@ def plot(
         include: as there. A single run is drawn finished or not.
 
     Returns:
-        A figure of matplotlib's, which a notebook shows and `.savefig("x.png")` saves. Steps
-        against losses and entropies in nats, accuracies as shares.
+        A figure of matplotlib's, which a notebook shows where it is the last line of a cell (else
+        `display(figure)` does) and `.savefig("x.png")` saves. Steps against losses and entropies in
+        nats, accuracies as shares.
 
     Raises:
         UsageError: no such figure, metric or style, or nothing of it was measured.

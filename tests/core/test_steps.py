@@ -151,3 +151,8 @@ def test_another_shape_is_refused() -> None:
     expected = re.escape("'blocks.0.z' has shape (2, 2); expected (2, 2, 3, 8)")
     with pytest.raises(UsageError, match=expected):
         random_model().run_with_hooks(TOKENS, {"blocks.0.z": lambda z: z[:, :, 0, 0]})
+
+
+def test_a_function_that_returns_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'blocks.0.z' returned None; expected a tensor of shape"):
+        random_model().run_with_hooks(TOKENS, {"blocks.0.z": lambda z: None})  # type: ignore[dict-item, return-value]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from grok_cli.core.config import ModelConfig
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.errors import UsageError
 from grok_cli.library import lens
@@ -42,7 +42,9 @@ def test_other_placements_are_refused(name: str) -> None:
         lens.hooked(network(ln_type=name)[0])
 
 
-@pytest.mark.parametrize(("key", "value"), [("mlp_type", "gated"), ("subtract_init", True)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("mlp_type", "gated"), ("subtract_init", True), ("norm", "dyt")]
+)
 def test_what_it_cannot_compute_is_refused(key: str, value: Any) -> None:
     with pytest.raises(UsageError, match=re.escape(f"cannot compute model.{key}: {value}")):
         lens.hooked(network(**{key: value})[0])
