@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from grok_cli.core.config import Config
 from tests.typed import Grok, type_in
+
+settings.register_profile("suite", deadline=None)  # no test depends on the clock
+settings.load_profile("suite")
 
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"modulus": 13},

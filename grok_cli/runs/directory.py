@@ -61,7 +61,7 @@ class RunDir:
         self.snapshots_dir = self.path / "snapshots"
 
     def exists(self) -> bool:
-        return self.config_file.is_file()
+        return os.path.isfile(self.config_file)  # noqa: PTH113 -- no, where nobody lets us look
 
     def has_begun(self) -> bool:
         """Whether something was trained here, or is being trained."""
@@ -99,6 +99,8 @@ class RunDir:
                     "put the run back there, or delete the link, and `grok sweep` trains the run "
                     "here"
                 )
+            if self.path.is_dir() and not os.access(self.path, os.X_OK):
+                raise RunDirectoryError(f"{self.path} cannot be looked into: permission denied")
             raise RunDirectoryError(f"{self.path} is not a run directory: it has no config.yaml")
         sections = read_yaml(self.config_file)
         if not sections.keys() >= set(Config().identity()):
@@ -258,25 +260,28 @@ def find_runs(root: Path) -> Iterator[RunDir]:
     """The run directories at or below `root`, in order of their path; none lies in another.
 
     Links to runs are followed, but each run comes once: a link to a run that is itself below
-    `root` is left out. A link whose run is gone comes, too; its `config()` says so.
+    `root` is left out. A link whose run is gone comes, too, and so does a directory with a run's
+    name that cannot be looked into; its `config()` says so.
     """
     yield from _runs_below(Path(root), Path(os.path.realpath(root)), set())
 
 
 def _runs_below(folder: Path, root: Path, linked: set[Path]) -> Iterator[RunDir]:
     """The runs of a folder of the tree at `root`; `linked` holds those that links led to."""
-    if (folder / "config.yaml").is_file():
+    if RunDir(folder).exists():
         yield RunDir(folder)  # W&B keeps files of that name, too: nothing below counts
         return
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
+        if RUN_NAME.fullmatch(folder.name):
+            yield RunDir(folder)
         return
     for entry in entries:
         path = folder / entry.name
         if entry.is_symlink():
             run, target = RunDir(path), Path(os.path.realpath(path))  # which takes links in a ring
-            gone = not path.exists() and RUN_NAME.fullmatch(entry.name)
+            gone = not os.path.exists(path) and RUN_NAME.fullmatch(entry.name)  # noqa: PTH110
             if (run.exists() or gone) and not target.is_relative_to(root) | (target in linked):
                 linked.add(target)
                 yield run

@@ -1,6 +1,7 @@
 """How long runs will take: from the speed of comparable runs that finished on this machine, scaled
 by the work of a step, or else as `grok bench` measures a few steps."""
 
+import contextlib
 import json
 import math
 import socket
@@ -121,13 +122,13 @@ def pace(config: Config) -> str:
 def recorded_speeds(runs: Iterable[RunDir]) -> Speeds:
     """The speeds of those of the runs that finished on this machine."""
     here = [socket.gethostname()]
-    return Speeds(
-        (run.config(), speed)
-        for run in runs
-        if run.exists()
-        and [session.get("host") for session in run.sessions()[-1:]] == here
-        and (speed := _speed(run.recorded_summary()))
-    )
+    speeds = Speeds(())
+    for run in runs:
+        with contextlib.suppress(GrokError, OSError):  # damaged, which is the matter of others
+            speed = _speed(run.recorded_summary())
+            if speed and [session.get("host") for session in run.sessions()[-1:]] == here:
+                speeds.add(run.config(), speed)
+    return speeds
 
 
 def measure_unknown(
@@ -202,4 +203,5 @@ def forecast(
 def _speed(summary: dict[str, Any]) -> float | None:
     speed = summary.get("steps_per_second")
     finished = summary["status"] == "finished"
-    return float(speed) if finished and isinstance(speed, (int, float)) and speed > 0 else None
+    is_known = finished and isinstance(speed, (int, float)) and 0 < speed < math.inf
+    return float(speed) if is_known else None

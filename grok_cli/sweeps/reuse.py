@@ -50,7 +50,10 @@ class TrainedRuns:
 
 def _rank(run: RunDir) -> tuple[int, int] | None:
     """How far a run is: finished, diverged, running, then by steps; None: it cannot go on."""
-    summary = run.summary()
+    try:
+        summary = run.summary()
+    except OSError:  # of somebody else
+        return None
     status, step = summary["status"], summary.get("step", 0)
     if status in DONE:
         return 3 - DONE.index(status), 0
