@@ -81,8 +81,17 @@ SLOW = [
     "tests/sweeps/test_studies.py::test_shortened_study_trains_to_a_report",
 ]
 
-# Parts of names of what is tried on real clusters alone, in tests/executors.
-CLUSTERS = ("where_runs_stand", "leave_to_cluster", "take_out_of_queue")
+# Parts of the names of what is not counted, and why.
+NOT_COUNTED = {
+    **dict.fromkeys(
+        ("where_runs_stand", "leave_to_cluster", "take_out_of_queue"),
+        "tried on real clusters alone, in tests/executors",
+    ),
+    **dict.fromkeys(
+        (f"figures.{name}." for name in ("matplotlib", "svg", "text", "sheet", "style")),
+        "draws what the other files of figures say; looked at by eye",
+    ),
+}
 
 # Decorators that mutmut may leave behind: those that make something else of the function.
 KEPT = {"staticmethod", "classmethod", "overload"}
@@ -222,7 +231,7 @@ def drawn(collect: Callable[..., Any], asked: argparse.Namespace) -> Callable[..
 
     def some(**arguments: Any) -> Any:
         mutants, by_path = collect(**arguments)
-        mutants = [m for m in mutants if not is_of_clusters(m[1])]
+        mutants = [m for m in mutants if is_counted(m[1])]
         if asked.only:
             mutants = [m for m in mutants if fnmatch(m[1], f"grok_cli.{asked.only}")]
         if asked.sample:
@@ -319,7 +328,7 @@ def told(asked: argparse.Namespace) -> bool:
         if asked.parts and not file.startswith(tuple(asked.parts)):
             continue
         for name, code in json.loads(meta.read_text())["exit_code_by_key"].items():
-            if is_of_clusters(name):
+            if not is_counted(name):
                 continue
             for score in (files[file], folders[folder_of(name)]):
                 count(score, name, code)
@@ -368,8 +377,8 @@ def changed(name: str) -> tuple[str, str]:
     return before, after
 
 
-def is_of_clusters(name: str) -> bool:
-    return any(part in name for part in CLUSTERS)
+def is_counted(name: str) -> bool:
+    return not any(part in name for part in NOT_COUNTED)
 
 
 def folder_of(name: str) -> str:

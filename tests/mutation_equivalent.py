@@ -17,6 +17,7 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("verdict.x__extent__", "default=", "where no step is known none is printed"),
     ("x__thinned__", ".clip(0, None)", "a guard against rounding"),
     ("x_steps_left__", 'summary.get("step", ', "what is no number counts as 0"),
+    ("published.x__equal__", "isclose(ours, theirs, )", "the default"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
 ]
 
