@@ -1,8 +1,8 @@
-"""Runs and sweeps that are killed at random moments end byte-equal to undisturbed ones.
+"""Runs, sweeps and branches that are killed at random moments end byte-equal to undisturbed ones.
 
-The suite kills a run twice; `GROK_KILLS=100` kills that many, every third of them a sweep. What is
-killed, by which signal, when, and whether a file is just being written then, is drawn from the
-number; what was killed goes on until it is finished.
+The suite kills a run twice and a branch once; `GROK_KILLS=100` kills that many, every third of them
+a sweep, and 25 branches. What is killed, by which signal, when, and whether a file is just being
+written then, is drawn from the number; what was killed goes on until it is finished.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +24,20 @@ from tests.conftest import SMALL_FLAGS
 
 KILLS = int(os.environ.get("GROK_KILLS", "2"))
 SWEEPS = KILLS // 3
-TRAIN = ["train", *SMALL_FLAGS, "--steps", "400", "--measure", "rank:50", "--name", "r", "--quiet"]
+TRAIN = [
+    "train",
+    *SMALL_FLAGS,
+    "--set=train.steps=400",
+    "--measure",
+    "rank:50",
+    "--name",
+    "r",
+    "--quiet",
+]
 SWEEP = ["sweep", "--grid", "model.ln_type=off,pre", "--seeds", "2", "--runs-dir", "runs"]
-SWEEP += [*SMALL_FLAGS, "--steps", "200", "--jobs", "2"]
+SWEEP += [*SMALL_FLAGS, "--set=train.steps=200", "--jobs", "2"]
+BRANCH = ["branch", "runs/parent", "--at", "130", "--weight-decay", "0", "--name", "r", "--quiet"]
+BRANCHES = max(1, KILLS // 4)
 TIMES = ("seconds", "steps_per_second")
 WRITING = 2.0  # seconds of waiting for a file that is being written
 ENDS = (0, 1, 130, -signal.SIGKILL, -signal.SIGTERM)
@@ -85,7 +97,7 @@ def disturb(place: Path, arguments: list[str], rng: random.Random, seconds: floa
 def go_on(place: Path, arguments: list[str]) -> None:
     """The same again, until it is done."""
     for _ in range(5):
-        if arguments[0] == "train" and (place / "runs/r/config.yaml").exists():
+        if arguments[0] != "sweep" and (place / "runs/r/config.yaml").exists():
             arguments = ["train", "--resume", "runs/r", "--quiet"]
         if start(place, *arguments).wait() == 0:
             return
@@ -121,5 +133,29 @@ def test_killed_sweep_ends_byte_equal(
     expected, seconds = whole_sweep
     disturb(tmp_path, SWEEP, random.Random(f"sweep {number}"), seconds)
     go_on(tmp_path, SWEEP)
+    assert content(tmp_path) == expected
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole_branch(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, object], float]:
+    """A parent, what the files hold once it has a branch, and how long that takes."""
+    place = tmp_path_factory.mktemp("branch")
+    parent = [word if word != "r" else "parent" for word in TRAIN]
+    assert start(place, *parent).wait() == 0, (place / "log").read_text()
+    shutil.copytree(place / "runs", place / "before")
+    return place / "before", *undisturbed(place, BRANCH)
+
+
+@pytest.mark.parametrize("number", range(BRANCHES))
+def test_killed_branch_ends_byte_equal_and_leaves_its_parent_alone(
+    number: int, whole_branch: tuple[Path, dict[str, object], float], tmp_path: Path
+) -> None:
+    before, expected, seconds = whole_branch
+    shutil.copytree(before, tmp_path / "runs")
+    disturb(tmp_path, BRANCH, random.Random(f"branch {number}"), seconds)
+    go_on(tmp_path, BRANCH)
     assert content(tmp_path) == expected
     assert "Traceback" not in (tmp_path / "log").read_text()

@@ -103,10 +103,10 @@ def resumed_config(run: RunDir, typed: Typed) -> Config:
     config = build_config(stored | values, origin)
     wanted = flat_settings(config)
     for key in values:
-        if affects_result(key) and wanted[key] != stored[key]:
+        if affects_result(key) and wanted.get(key) != stored.get(key):
             raise UsageError(
-                f"{key}: {run.path} was started with {stored[key]!r}, and a resumed run keeps it; "
-                "start a new run with `grok train` instead"
+                f"{key}: {run.path} was started with {stored.get(key)!r}, and a resumed run "
+                "keeps it; start a new run with `grok train` instead"
             )
     return config
 

@@ -42,6 +42,7 @@ def _known_task(name: str) -> str:
 
 # The sections that a run's result depends on.
 IDENTITY = ("data", "model", "opt", "train", "branch")
+PLAIN = BranchConfig()  # what every run has of that section
 
 # Settings that have moved, by their earlier spelling, which files and flags may still use.
 MOVED = {
@@ -214,11 +215,17 @@ class Config(Section):
 
     @model_serializer(mode="wrap")
     def _sections(self, handler: Callable[["Config"], dict[str, Any]]) -> dict[str, Any]:
-        """The sections; `branch` of a branch only."""
+        """The sections; `branch` of a branch only, with what is not at its default: what an
+        ordinary run has of it, and what is added to it one day, changes no name."""
         sections = handler(self)
-        if self.branch.parent is None:
-            sections.pop("branch", None)
-        return sections
+        branch = sections.pop("branch", {})
+        if self.branch.parent is not None:
+            sections["branch"] = {
+                name: value
+                for name, value in branch.items()
+                if name in ("parent", "at") or getattr(self.branch, name) != getattr(PLAIN, name)
+            }
+        return {name: sections[name] for name in SECTIONS if name in sections}
 
     @model_validator(mode="after")
     def _possible(self) -> "Config":

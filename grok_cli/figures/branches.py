@@ -12,7 +12,7 @@ from grok_cli.figures.course import Course
 from grok_cli.figures.curves import curve
 from grok_cli.figures.draft import Draft, Options
 from grok_cli.figures.names import distinguishing, in_order, name_of
-from grok_cli.figures.style import GREY, Look, looks
+from grok_cli.figures.style import GREY, MARKERS, Look, looks
 from grok_cli.results import Group, Results
 from grok_cli.results.branches import AT, PARENT, left_at, parents_of
 from grok_cli.results.run import STEP, Run
@@ -89,8 +89,12 @@ def _legend(parents: Sequence[Group], branches: Sequence[Group]) -> Legend:
     others = [[g.settings.get(key) for key in of_branches if key != AT] for g in branches]
     chosen = looks([group.settings.get(AT) for group in branches], others, False)
     grey = [
-        Key(f"parent {name_of(group, of_parents)}", Look(GREY, "o"), group.name)
-        for group in parents
+        Key(
+            f"parent {name_of(group, of_parents)}",
+            Look(GREY, MARKERS[number % len(MARKERS)]),
+            group.name,
+        )
+        for number, group in enumerate(parents)
     ]
     return Legend(
         "",

@@ -5,16 +5,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from grok_cli.core.branch import BranchConfig
 from grok_cli.core.config import KEYS, Config, affects_result
 from grok_cli.runs.settings import flat_settings
-
-# What a branch has that intervenes in nothing; the rest of its section stands in the command.
-OF_NO_BRANCH = {
-    f"branch.{key}": value
-    for key, value in BranchConfig().model_dump(mode="json").items()
-    if key not in ("parent", "at", "was")
-}
 
 
 def train_command(settings: Mapping[str, Any]) -> str:
@@ -24,7 +16,9 @@ def train_command(settings: Mapping[str, Any]) -> str:
     command = ["grok", "train"]
     if parent := settings.get("branch.parent"):
         command = ["grok", "branch", parent, "--at", str(settings["branch.at"])]
-        default = {**settings, **OF_NO_BRANCH, **settings["branch.was"], "train.steps": None}
+        origin = ("branch.parent", "branch.at", "branch.was")
+        usual = {k: v for k, v in settings.items() if k in origin or not k.startswith("branch.")}
+        default = {**usual, **settings.get("branch.was", {}), "train.steps": None}
     for key in KEYS:
         value = settings.get(key)
         if affects_result(key) and value != default.get(key) and not key.startswith("wandb."):

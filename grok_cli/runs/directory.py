@@ -236,12 +236,15 @@ def check_name(name: str) -> str:
 def changed_settings(began: Config, config: Config) -> list[str]:
     """The settings of a run's identity that differ, as "section.key: 1, and was 2"."""
     was, now = began.model_dump(mode="json"), config.model_dump(mode="json")
-    return [
-        f"{section}.{key}: {value!r}, and was {was.get(section, {}).get(key)!r}"
-        for section in IDENTITY
-        for key, value in now.get(section, {}).items()
-        if value != was.get(section, {}).get(key)
-    ]
+    found = []
+    for section in IDENTITY:
+        mine, theirs = now.get(section, {}), was.get(section, {})
+        found += [
+            f"{section}.{key}: {mine.get(key)!r}, and was {theirs.get(key)!r}"
+            for key in {**mine, **theirs}
+            if mine.get(key) != theirs.get(key)
+        ]
+    return found
 
 
 def snapshot_step(path: Path) -> int:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grok_cli.core.config import Config, ModelConfig
+from grok_cli.core.config import Config
+from grok_cli.core.model_config import ModelConfig
 from grok_cli.core.training import (
     NORM_COLUMNS,
     TEST_COLUMNS,

@@ -422,3 +422,18 @@ def test_dark_screens_get_dark_ground_and_print_a_light_one(chromium: Browser, p
         "POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"media": ""}}
     )
     assert grounds == ["rgb(22, 24, 29)", "rgb(255, 255, 255)"]
+
+
+def test_command_of_a_branch_makes_that_branch() -> None:
+    from grok_cli.runs.branching import branch_config
+    from grok_cli.runs.settings import flat_settings, layer
+    from tests.conftest import small_config
+
+    parent = small_config()
+    changes = {"opt.weight_decay": 0.5, "branch.scale": 0.5, "branch.freeze": ["embed"]}
+    branch = branch_config(parent, "memorised+5", {**changes, "train.steps": 90})
+    words = shlex.split(train_command(flat_settings(branch)))
+    assert words[:5] == ["grok", "branch", parent.digest(), "--at", "memorised+5"]
+    values, _ = layer(None, {}, [word for word in words[5:] if word != "--set"])
+    assert branch_config(parent, words[4], values) == branch
+    assert values.keys() == {*changes, "train.steps"}

@@ -393,3 +393,13 @@ def test_command_makes_a_branch_and_resumes_it(
     assert again.returncode == 0
     changed = typed("train", "--resume", str(run.path), "--set", "branch.scale=2")
     assert "a resumed run keeps it" in changed.stderr
+
+
+def test_what_a_branch_leaves_at_its_default_is_no_part_of_its_name(parent: RunDir) -> None:
+    config = branch_config(parent.config(), 5, {"branch.perturb": 0.1})
+    assert config.identity()["branch"] == {
+        "parent": parent.config().digest(),
+        "at": 5,
+        "perturb": 0.1,
+    }
+    assert Config.model_validate(config.model_dump(mode="json")) == config
