@@ -43,6 +43,7 @@ RUNS = {
     "when-does-decay-matter": 60,
     "transplant": 60,
     "dtype-twin": 40,
+    "accelerators": 160,
 }
 SHORT = {
     "data.modulus": 11,
@@ -89,6 +90,16 @@ def test_learning_rate_study_keeps_the_decay_of_a_step() -> None:
     for run in plan_runs(read_spec(STUDIES / "learning-rate.yaml"), {}, None, Path("runs")):
         opt = run.config.opt
         assert opt.learning_rate * opt.weight_decay == pytest.approx(1e-3, rel=1e-12)
+
+
+def test_no_accelerator_is_tuned_more_than_another() -> None:
+    grids: dict[str, set[tuple[float, float]]] = {}
+    for run in plan_runs(read_spec(STUDIES / "accelerators.yaml"), {}, None, Path("runs")):
+        opt, train = run.config.opt, run.config.train
+        arm = f"{opt.optimizer} {opt.gradient_filter} {train.loss} {train.label_smoothing}"
+        grids.setdefault(arm, set()).add((opt.learning_rate, opt.weight_decay))
+    assert len(grids) == 8
+    assert all(grid == {(r, d) for r in (3e-3, 1e-2) for d in (0, 1)} for grid in grids.values())
 
 
 @pytest.mark.parametrize("variant", ["", "-eps0", "-subtracted"])
