@@ -24,6 +24,7 @@ from grok_cli.cli import (
     times,
     train,
     upload,
+    watch,
 )
 from grok_cli.cli.help import Command, Group, examples
 from grok_cli.version import __version__
@@ -78,6 +79,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "times": times.times,
     "plot": plot.plot,
     "report": report.report,
+    "watch": watch.watch,
     "export-csv": export_csv.export_csv,
     "measure-entropy": entropy.measure_entropy,
     "measure": measure.measure,

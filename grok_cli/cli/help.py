@@ -36,6 +36,7 @@ EXAMPLES = {
         "grok times runs/ln-positions --event memorised --threshold 0.9,0.99 --power 1.5",
     ),
     "report": ("grok report runs/ln-positions", "grok report runs/ln-positions --markdown"),
+    "watch": ("grok watch", "grok watch runs/ln-positions --once > page.html"),
     "export-csv": (
         "grok export-csv runs/ln-positions --metric 'test/*'",
         "grok export-csv runs/ln-positions --long --out tidy",

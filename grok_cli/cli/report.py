@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +10,6 @@ from grok_cli.cli import completion
 from grok_cli.cli.parameters import Where, argument, option
 from grok_cli.cli.selection import check_directory, check_found, end
 from grok_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from grok_cli.sweeps.spec import Spec
 
 
 def report(
@@ -75,10 +72,13 @@ def report(
         raise UsageError(f"--url {url}: expected an address such as https://example.org/page.html")
     if compact is not None and (markdown or out is not None):
         raise UsageError("--compact FOLDER writes a folder; leave out --markdown and --out")
-    spec = _spec(directory, study)
 
     from grok_cli.report.output import write_compact, write_html, write_markdown
     from grok_cli.report.report import make_report
+    from grok_cli.sweeps.spec import named
+    from grok_cli.sweeps.studies import study_of
+
+    spec = named(study) if study is not None else study_of(directory)
 
     content = make_report(directory, spec, where=where or ())
     check_found(content.results, where)
@@ -92,18 +92,3 @@ def report(
         write_html(content, file, inside, command=shlex.join(words), url=url)
     typer.echo(file)
     end(content.problems)
-
-
-def _spec(directory: Path, study: str | None) -> "Spec | None":
-    """The sweep that the runs are of."""
-    from grok_cli.runs.sweep_record import read_records
-    from grok_cli.sweeps.spec import named, study_files
-
-    if study is not None:
-        return named(study)
-    known = {file.stem for file in study_files()}
-    recorded = [entry.get("spec") for entry in read_records(directory)]
-    for name in (directory.resolve().name, *reversed(recorded)):
-        if isinstance(name, str) and name in known:
-            return named(name)
-    return None

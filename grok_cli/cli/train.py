@@ -121,7 +121,7 @@ def check_device(config: Config) -> None:
 
 def watcher(run: RunDir, quiet: bool) -> Any:
     """What shows the run while it trains: a live view where the terminal can draw, or lines."""
-    from grok_cli.cli.watch import LiveView, LogLines
+    from grok_cli.cli.train_view import LiveView, LogLines
     from grok_cli.core.training import Recorder
 
     console = Console(stderr=True)

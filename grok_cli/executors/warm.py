@@ -30,7 +30,7 @@ from grok_cli.executors.base import Job
 from grok_cli.executors.worker import INTERRUPTED, worker_arguments, worker_environment
 
 # What a worker needs, and what it then does; named, for they stand above this folder.
-IMPORTED = ("grok_cli.cli.app", "grok_cli.cli.watch", "grok_cli.runs.launch")
+IMPORTED = ("grok_cli.cli.app", "grok_cli.cli.train_view", "grok_cli.runs.launch")
 WORKER = "grok_cli.__main__:main"
 MESSAGE_BYTES = 1 << 16
 CLOSE_SECONDS = 10.0  # that a server has to end; nothing is lost when it is killed then

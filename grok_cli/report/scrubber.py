@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from grok_cli.errors import GrokError
+from grok_cli.figures.chart import Chart
 from grok_cli.figures.network import caption, panels
 from grok_cli.figures.packed import Blob, pack_frames, palettes
 from grok_cli.report.report import Report
@@ -22,9 +23,9 @@ POINTS = 240  # of a curve
 FRAMES, MOST_FRAMES = 28, 400  # of a run, and of all runs
 USUAL = 6  # runs that are looked into unless asked otherwise
 
-# A run's packed frames: what a page that is made again and again keeps.
-Frames = tuple[list[int], list[str], list[list[Any]]]
-Keep = Callable[[Sequence[Path], Callable[[], Frames]], Frames]
+# Of snapshots their steps, captions and panels.
+Frames = tuple[list[int], list[str], list[list[Chart]]]
+Look = Callable[[Sequence[Path]], Frames]
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,45 @@ class Scrubber:
     looked: int
 
 
+def look_into(files: Sequence[Path], keys: Sequence[int] | None = None) -> Frames:
+    """Snapshots of a run; one that cannot be read is left out.
+
+    Args:
+        keys: as in `looks`.
+    """
+    from grok_cli.runs.measuring import looks
+
+    steps, captions, charts = [], [], []
+    try:
+        for snapshot, inside in looks(files, keys):
+            steps.append(snapshot.step)
+            captions.append(caption(inside))
+            charts.append(panels(inside))
+    except GrokError:
+        sound = [file for file in files if _readable(file)]
+        return look_into(sound, keys) if len(sound) < len(files) else ([], [], [])
+    return steps, captions, charts
+
+
+def _readable(file: Path) -> bool:
+    from grok_cli.runs.checkpoints import load_snapshot
+
+    try:
+        load_snapshot(file)
+    except GrokError:
+        return False
+    return True
+
+
 def make_scrubber(
-    report: Report, inside: int | None = None, keep: Keep = lambda files, make: make()
+    report: Report, inside: int | None = None, look: Look = look_into
 ) -> Scrubber | None:
     """The runs of a report, as the page's slider shows them; None if none measured anything.
 
     Args:
         inside: how many runs are looked into, at up to 28 of their snapshots; None: one seed of
             each group, at most six. Those of one seed come first, so that groups can be compared.
-        keep: is asked for a run's frames with its files and a function that computes them.
+        look: looks into snapshots of a run.
     """
     known = {run.name: run for run in report.runs if run.metrics()}
     if not known:
@@ -67,7 +98,7 @@ def make_scrubber(
     chosen = [run for run in report.runs if run in chosen]  # as they stand in the tables
     blob = Blob()
     frames = min(FRAMES, MOST_FRAMES // max(len(looked), 1))
-    runs = [_run(report, run, blob, frames if run in looked else 0, keep) for run in chosen]
+    runs = [_run(report, run, blob, frames if run in looked else 0, look) for run in chosen]
     head = {"runs": runs, "colours": palettes(), "curves": CURVES}
     text = json.dumps(head, separators=(",", ":"), allow_nan=False)
     for sign in "<>&":
@@ -87,7 +118,7 @@ def _snapshots(run: Run) -> list[Path]:
     return RunDir(run.path).snapshots() if run.path else []
 
 
-def _run(report: Report, run: Run, blob: Blob, frames: int, keep: Keep) -> dict[str, Any]:
+def _run(report: Report, run: Run, blob: Blob, frames: int, look: Look) -> dict[str, Any]:
     """A run: its name, group, curves, and its frames, if there are any."""
     place = next(i for i, group in enumerate(report.results.groups) if run in group.runs)
     group = report.legend.keys[place]
@@ -103,36 +134,10 @@ def _run(report: Report, run: Run, blob: Blob, frames: int, keep: Keep) -> dict[
     if files:
         places = np.unique(np.linspace(0, len(files) - 1, min(frames, len(files))).round())
         some = [files[int(place)] for place in places]
-        steps, captions, charts = keep(some, lambda: _frames(some))
+        steps, captions, charts = look(some)
         if steps:
             told |= {"steps": steps, "captions": captions, "panels": pack_frames(charts, blob)}
     return told
-
-
-def _frames(files: Sequence[Path]) -> Frames:
-    """Snapshots, looked into; one that cannot be read is left out."""
-    from grok_cli.runs.measuring import looks
-
-    steps, captions, charts = [], [], []
-    try:
-        for snapshot, inside in looks(files):
-            steps.append(snapshot.step)
-            captions.append(caption(inside))
-            charts.append(panels(inside))
-    except GrokError:
-        if len(files) > 1:  # without the damaged one; the others share their planes
-            return _frames([file for file in files if _readable(file)])
-    return steps, captions, charts
-
-
-def _readable(file: Path) -> bool:
-    from grok_cli.runs.checkpoints import load_snapshot
-
-    try:
-        load_snapshot(file)
-    except GrokError:
-        return False
-    return True
 
 
 def _curves(run: Run, blob: Blob) -> Iterator[dict[str, Any]]:

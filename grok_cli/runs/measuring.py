@@ -86,19 +86,28 @@ def looks(
     """Each snapshot of one run, looked into; those whose weights are not finite are left out.
 
     Args:
-        keys: frequencies whose planes are shown in all of them; None: those of the last.
+        keys: frequencies whose planes are shown in all of them; None: `last_keys`.
 
     Raises:
         CheckpointError: a snapshot cannot be read.
     """
-    for file in reversed(files if keys is None else ()):
-        subject = subject_of(load_snapshot(file))
-        if subject.is_finite:
-            keys = key_planes(subject.model.embed[: subject.dataset.p].detach().double())
-            break
+    keys = last_keys(files) if keys is None else keys
     for snapshot, _, subject in subjects(files):
         if subject.is_finite:
             yield snapshot, look(subject, keys)
+
+
+def last_keys(files: Sequence[Path]) -> tuple[int, ...] | None:
+    """The key frequencies of the last snapshot with finite weights; None if there is none.
+
+    Raises:
+        CheckpointError: a snapshot cannot be read.
+    """
+    for file in reversed(files):
+        subject = subject_of(load_snapshot(file))
+        if subject.is_finite:
+            return key_planes(subject.model.embed[: subject.dataset.p].detach().double())
+    return None
 
 
 def subject_of(

@@ -8,10 +8,11 @@ from grok_cli.errors import GrokError, UsageError, did_you_mean
 from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.directory import DONE, find_runs
 from grok_cli.runs.files import write_output
+from grok_cli.runs.sweep_record import read_records
 from grok_cli.sweeps.estimate import Speeds, forecast, measure_unknown, recorded_speeds
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns
-from grok_cli.sweeps.spec import STUDIES, Spec, read_spec, study_files
+from grok_cli.sweeps.spec import STUDIES, Spec, named, read_spec, study_files
 
 
 @dataclass(frozen=True)
@@ -111,3 +112,14 @@ def _study(name: str, spec: Spec, runs: Sequence[PlannedRun], speeds: Speeds) ->
         done=sum(summary["status"] in DONE for _, summary in standing),
         seconds=forecast(standing, speeds, workers).seconds,
     )
+
+
+def study_of(directory: Path) -> Spec | None:
+    """The study that the runs of a directory are of, by its name or by what was recorded there;
+    None if they are of none."""
+    known = {file.stem for file in study_files()}
+    recorded = [entry.get("spec") for entry in read_records(directory)]
+    for name in (directory.resolve().name, *reversed(recorded)):
+        if isinstance(name, str) and name in known:
+            return named(name)
+    return None

@@ -160,3 +160,12 @@ def test_names_that_a_spreadsheet_would_compute_are_marked_as_texts(tmp_path: Pa
     assert type_in(tmp_path, "runs", "--csv", "runs.csv").returncode == 0
     for file in ("export/summary.csv", "runs.csv"):
         assert pd.read_csv(tmp_path / file)["run"].tolist() == ["'=1+1"]
+
+
+def test_watch_once_prints_the_page_and_writes_nothing(three: Path) -> None:
+    before = sorted(three.rglob("*"))
+    printed = type_in(three, "watch", "runs", "--once")
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout.startswith("<!DOCTYPE html>")
+    assert sorted(three.rglob("*")) == before
+    assert type_in(three, "watch", "nowhere", "--once").returncode == 2

@@ -138,7 +138,7 @@ async function scrubber(cursors) {
   const keep = () => {
     const view = new URLSearchParams({ run: chosen[0].value });
     if (chosen[1].value) view.set("beside", chosen[1].value);
-    view.set("step", step());
+    if (slider.value !== slider.max) view.set("step", step());  // at the end it follows a run that goes on
     history.replaceState(null, "", `#${view}`);
   };
 

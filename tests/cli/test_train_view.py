@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from grok_cli.cli.train import watcher
-from grok_cli.cli.watch import LiveView, LogLines, block_curve, log_range, resample
+from grok_cli.cli.train_view import LiveView, LogLines, block_curve, log_range, resample
 from grok_cli.runs.directory import RunDir
 from tests.conftest import SMALL_FLAGS
 
