@@ -23,7 +23,8 @@ Of layer i, under "blocks.i.":
     resid_post     batch pos d           the residual stream after the block, after a norm there
     norms.N.in     batch pos d           what the norm N of this block reads (N as in `placement`)
     norms.N.out    batch pos d           what it gives
-    attn.norms.N.in, .out                the same, batch head pos k, of a norm of q or k
+    attn.norms.N.in  batch head pos k    what the norm of queries or keys reads (N is q or k)
+    attn.norms.N.out batch head pos k    what it gives
 
 and once:
 

@@ -33,10 +33,12 @@ def test_every_step_is_documented_with_its_shape(ln_type: str) -> None:
     )
     cache, shapes = model.run_with_cache(TOKENS), documented()
     plain = {re.sub(r"^blocks\.\d\.", "", name) for name in cache}
-    assert {re.sub(r"norms\.[a-z_]+", "norms.N", name) for name in plain} | {
-        "norms.N.in",
-        "norms.N.out",
-    } == set(shapes)
+    of_norms = {
+        f"{norm}.{end}"
+        for norm in ("norms.N", "attn.norms.N", "embed_norm")
+        for end in ("in", "out")
+    }
+    assert {re.sub(r"norms\.[a-z_]+", "norms.N", name) for name in plain} | of_norms == set(shapes)
     for name, value in cache.items():
         general = re.sub(r"norms\.[a-z_]+", "norms.N", re.sub(r"^blocks\.\d\.", "", name))
         assert tuple(value.shape) == shapes[general], name
@@ -47,7 +49,9 @@ def test_each_step_comes_once_and_so_does_each_norm(ln_type: str) -> None:
     watched = Watched(keep=None)
     random_model(model__ln_type=ln_type)(TOKENS, watched)
     assert len(watched.met) == len(set(watched.met))
-    norms = {name.split(".")[3] for name in watched.met if ".norms." in name}
+    norms = {
+        name.split(".")[-2] for name in watched.met if ".norms." in name or "embed_norm" in name
+    }
     assert norms == {NORM_OF_SITE[site] for site in PLACEMENTS[ln_type].sites}
 
 
