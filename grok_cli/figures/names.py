@@ -7,7 +7,7 @@ from typing import Any
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.figures.chart import Key, Legend
 from grok_cli.figures.style import looks
-from grok_cli.results.group import PLACEMENT, SPEAKING, Group, is_void, last_part, shown
+from grok_cli.results.group import DEFAULTS, PLACEMENT, SPEAKING, Group, is_void, last_part, shown
 
 SHORT = {
     "opt.learning_rate": "lr",
@@ -76,7 +76,8 @@ def name_of(group: Group, keys: Sequence[str]) -> str:
         return shortened(_value(keys[0], group.settings.get(keys[0]), alone=True))
     values = {key: group.settings.get(key) for key in keys}
     said = [_with_key(key, value) for key, value in values.items() if not is_void(key, value)]
-    return shortened(", ".join(said) or "no branch")
+    usual = "no branch" if any(key.startswith("branch.") for key in keys) else DEFAULTS
+    return shortened(", ".join(said) or usual)
 
 
 def key_title(key: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from grok_cli.core.config import affects_result
+from grok_cli.core.config import KNOWN, LATER, affects_result
 from grok_cli.results.run import SEED, STEP, Run
 
 if TYPE_CHECKING:
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 SEEDS = (SEED, "data.split_seed", "branch.parent", "branch.donor")
 PLACEMENT = "model.ln_type"
 # Settings whose value says by itself what it is of.
-SPEAKING = (PLACEMENT, "data.task", "model.norm", "model.init", "model.activation")
+SPEAKING = (
+    *(PLACEMENT, "data.task", "model.norm", "model.init", "model.activation"),
+    *("opt.optimizer", "opt.gradient_filter", "train.loss"),
+)
+DEFAULTS = "defaults"  # a group of whose settings none needs saying
 Settings = Mapping[str, Any]  # {"section.key": value}
 
 
@@ -44,11 +48,12 @@ class Group:
         if not self.settings:
             return self.text
         alone = len(self.settings) == 1
-        return ", ".join(
+        said = ", ".join(
             shown(value) if alone or key in SPEAKING else f"{last_part(key)} {shown(value)}"
             for key, value in self.settings.items()
             if alone or not is_void(key, value)
         )
+        return said or DEFAULTS
 
     @property
     def name(self) -> str:
@@ -201,8 +206,11 @@ def shown(value: Any) -> str:
 
 
 def is_void(key: str, value: Any) -> bool:
-    """Whether it goes without saying: what a run that is no branch has of a branch's settings."""
-    return value is None and key.startswith("branch.")
+    """Whether it goes without saying: what a run that is no branch has of a branch's settings, and
+    a bias that is left at its default."""
+    return (value is None and key.startswith("branch.")) or (
+        key in LATER and value == KNOWN[key].default
+    )
 
 
 def last_part(key: str) -> str:

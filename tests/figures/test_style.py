@@ -114,3 +114,22 @@ def test_long_names_are_shortened_and_stay_apart() -> None:
     ]
     assert all(len(name) <= LONGEST for name in names)
     assert all(one != other for one, other in pairwise(names))
+
+
+def test_a_bias_at_its_default_goes_without_saying() -> None:
+    varied = {
+        "opt__weight_decay": [1.0, 1.0, 0.0, 1.0],
+        "opt__optimizer": ["adamw", "muon", "muon", "adamw"],
+        "train__loss": ["cross-entropy"] * 3 + ["mse"],
+        "train__label_smoothing": [0.0, 0.0, 0.0, 0.0],
+    }
+    named = [key.name for key in legend_of(groups(**varied)).keys]
+    assert named == ["wd 1", "wd 1, muon", "wd 0, muon", "wd 1, mse"]
+    assert [group.label for group in groups(**varied)][1] == "weight decay 1, muon"
+    both = groups(
+        opt__optimizer=["adamw", "muon"] * 2, train__loss=["cross-entropy"] * 2 + ["mse"] * 2
+    )
+    assert [key.name for key in legend_of(both).keys] == ["defaults", "muon", "mse", "muon, mse"]
+    assert both[0].label == "defaults"
+    alone = legend_of(groups(opt__optimizer=["adamw", "muon"]))
+    assert [key.name for key in alone.keys] == ["adamw", "muon"]
