@@ -18,6 +18,13 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("x__thinned__", ".clip(0, None)", "a guard against rounding"),
     ("x_steps_left__", 'summary.get("step", ', "what is no number counts as 0"),
     ("published.x__equal__", "isclose(ours, theirs, )", "the default"),
+    ("x_bystander__", "gone.append(None)", "that there is one is all that is asked"),
+    ("x_bystander__", "XXBystanderXX", "the name of a class that nobody sees"),
+    ("x__go_on__", "stacklevel=", "warnings are shown without their place"),
+    ("x_git_commit__", "", "measured in a copy of the files, where there is no commit"),
+    ("x__load_nearest__", "if (named) and False else", "the file says the same as its name"),
+    ("x_median_ratio__", "nan_to_num(ratios, posinf=np.inf)", "the default of nan is 0"),
+    ("x_seeds_needed__", "> POWER", "a power is never exactly 0.8"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
 ]
 

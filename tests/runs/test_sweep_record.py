@@ -1,6 +1,7 @@
 """What a sweep leaves in its directory: the command, so that it can be repeated."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ def test_each_command_is_kept_once_and_the_last_stands_last(tmp_path: Path) -> N
     record_sweep(directory, "grok sweep a", "a", 5)
     record_sweep(directory, "grok sweep b", None, 1)
     started = read_records(directory)[0]["started"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", started)
     record_sweep(directory, "grok sweep a", "a", 5)
     b, a = read_records(directory)
     assert (a["command"], a["spec"], a["runs"]) == ("grok sweep a", "a", 5)

@@ -1,0 +1,195 @@
+"""Facts of run directories, settings and files: where things are found, and what is said."""
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from grok_cli.core.process import ProcessFacts
+from grok_cli.core.training import Trainer
+from grok_cli.errors import UsageError
+from grok_cli.runs import files
+from grok_cli.runs.directory import RunDir, RunDirectoryError, find_runs, find_snapshots
+from grok_cli.runs.environment import environment
+from grok_cli.runs.files import read_json, write_output
+from grok_cli.runs.launch import train_run
+from grok_cli.runs.recorder import RunRecorder
+from grok_cli.runs.relatives import find_relative
+from grok_cli.runs.settings import SettingsError, flatten, layer, load_config
+from grok_cli.runs.tensor_files import CheckpointError, load_tensors, save_tensors
+from grok_cli.runs.yaml_text import MOST_LEVELS, YamlError, parse_yaml
+from tests.conftest import small_config
+
+
+def make(path: Path, **changes: object) -> RunDir:
+    run = RunDir(path)
+    run.write_config(small_config(**changes))
+    return run
+
+
+def test_runs_are_found_in_folders_of_folders_each_once(tmp_path: Path) -> None:
+    for name in ("b/two", "a/deep/one", "a/deep/er/zero", "c"):
+        make(tmp_path / name)
+    make(tmp_path / "c" / "within")  # a run's own directory is not looked into
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "b" / "two")
+    outside = make(tmp_path.with_name(f"{tmp_path.name}-outside") / "run").path
+    for link in ("d", "e"):
+        (tmp_path / link).symlink_to(outside)
+    found = [str(run.path.relative_to(tmp_path)) for run in find_runs(tmp_path)]
+    assert found == ["a/deep/er/zero", "a/deep/one", "b/two", "c", "d"]
+
+
+def test_snapshots_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.snapshots_dir.mkdir()
+    for step in (1_000_000, 20, 3):
+        run.snapshot_file(step).touch()
+    steps = ["step_000003.pt", "step_000020.pt", "step_1000000.pt"]
+    for place in (tmp_path, run.path, run.snapshots_dir):
+        assert [file.name for file in find_snapshots([str(place)])] == steps
+    with pytest.raises(UsageError) as caught:
+        find_snapshots([str(tmp_path / "none")])
+    assert str(caught.value) == (
+        f"{tmp_path}/none: no snapshot there; expected a snapshot file, a run directory or a glob "
+        "(`grok runs DIR` lists runs)"
+    )
+
+
+def test_a_directory_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError) as caught:
+        make(tmp_path / "file" / "run")
+    why = os.strerror(errno.ENOTDIR)
+    assert str(caught.value) == (
+        f"cannot make {tmp_path}/file/run: {why}; choose another --runs-dir"
+    )
+
+
+def test_a_link_whose_run_is_gone_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(RunDirectoryError) as caught:
+        RunDir(tmp_path / "link").config()
+    assert str(caught.value) == (
+        f"{tmp_path}/link is a link to gone, where no run is any more; put the run back there, or "
+        "delete the link, and `grok sweep` trains the run here"
+    )
+
+
+def test_a_name_of_other_settings_says_both_digests(tmp_path: Path) -> None:
+    config = small_config()
+    run = make(tmp_path / f"{config.run_name()[:-10]}0123456789")
+    with pytest.raises(RunDirectoryError) as caught:
+        run.check_identity()
+    assert str(caught.value) == (
+        f"{run.config_file} was edited: its settings have the digest {config.digest()}, the "
+        "directory's name says 0123456789; put the settings back, or rename the directory"
+    )
+
+
+def test_a_parent_is_found_beside_and_one_folder_further(tmp_path: Path) -> None:
+    parent, branch = make(tmp_path / "a" / "parent"), make(tmp_path / "b" / "branch", train__seed=1)
+    digest = small_config().digest()
+    assert find_relative(branch, digest).path == parent.path
+    beside = make(tmp_path / "b" / "beside")
+    assert find_relative(branch, digest).path == beside.path
+    branch.origin_file.write_text(json.dumps({"places": {"unknown": "../gone"}}))
+    with pytest.raises(UsageError) as caught:
+        find_relative(branch, "unknown")
+    assert str(caught.value) == (
+        f"{branch.path}: the run unknown, from which it is made, is not there any more. It was at "
+        f"{tmp_path}/b/gone. Put it back, or beside {branch.path}"
+    )
+
+
+def test_a_finished_run_is_told_as_it_ended_and_not_trained_again(tmp_path: Path) -> None:
+    run, config = make(tmp_path), small_config()
+    for summary in ({"status": "finished"}, {"status": "diverged", "message": "at step 3"}):
+        run.summary_file.write_text(json.dumps(summary))
+        outcome = train_run(run, config)
+        assert (outcome.status, outcome.message) == (summary["status"], summary.get("message", ""))
+    assert not run.metrics_file.exists()
+
+
+def test_a_run_cannot_change_what_it_measures(tmp_path: Path) -> None:
+    begun = small_config(train__steps=20, measure__diagnostics={"margin": 10})
+    run = make(tmp_path, train__steps=20, measure__diagnostics={"margin": 10})
+    train_run(run, begun, should_stop=lambda: True)
+    other = begun.model_copy(
+        update={"measure": begun.measure.model_copy(update={"diagnostics": {}})}
+    )
+    with pytest.raises(UsageError) as caught:
+        train_run(run, other)
+    assert str(caught.value) == (
+        f"measure.diagnostics: {tmp_path} measures margin since it began and cannot change to "
+        "none; others are computed afterwards, from its snapshots, by `grok measure`"
+    )
+
+
+def test_columns_of_a_state_are_a_list_of_names(tmp_path: Path) -> None:
+    recorder = RunRecorder(RunDir(tmp_path), small_config())
+    for columns in (None, "step", ["step", 5]):
+        with pytest.raises(ValueError, match=r"^its columns are no list of names$"):
+            recorder.resume({"columns": columns, "metrics_bytes": 0, "last": {}, "seconds": 0.0})
+
+
+def test_the_environment_says_what_computed(tmp_path: Path) -> None:
+    for engine, name in (("plain", "PlainEngine"), ("fast", "FastEngine")):
+        trainer = Trainer(small_config(run__engine=engine))
+        facts = environment(trainer, ProcessFacts(3, True))
+        assert (facts["engine"], facts["threads"], facts["flush_denormal"]) == (name, 3, True)
+        assert (facts["torch"], facts["device"]) == (torch.__version__, "cpu")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", facts["started"])
+
+
+def test_a_hyphen_is_the_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    write_output(Path("-"), "text\n")
+    assert capfd.readouterr().out == "text\n"
+    assert not Path("-").exists()
+
+
+def test_a_file_of_facts_that_is_too_large_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "summary.json"
+    file.write_text('{"a": 1}')
+    assert read_json(file) == {"a": 1}
+    monkeypatch.setattr(files, "MOST_JSON", 8)
+    assert read_json(file) == {"a": 1}
+    monkeypatch.setattr(files, "MOST_JSON", 7)
+    assert read_json(file) is None
+
+
+def test_settings_stand_in_sections_or_under_their_whole_name(tmp_path: Path) -> None:
+    assert flatten({"train": {"seed": 5}, "opt.eps": 0.1}, "x") == {"train.seed": 5, "opt.eps": 0.1}
+    values, origin = layer(None, {}, ["wandb.name=a=b"])
+    assert (values, origin) == ({"wandb.name": "a=b"}, {"wandb.name": "--set"})
+    file = tmp_path / "my sweep.yaml"
+    file.write_text("grid: {model.ln_type: [pre]}\n")
+    with pytest.raises(SettingsError) as caught:
+        load_config(file)
+    assert str(caught.value) == (
+        f"{file} is a sweep file: `grok sweep '{file}'` runs it; expected the settings of one run"
+    )
+
+
+def test_lists_may_be_fifty_deep_and_no_deeper() -> None:
+    assert MOST_LEVELS == 50
+    value = parse_yaml("[" * 50 + "]" * 50)
+    for _ in range(49):
+        (value,) = value
+    assert value == []
+    with pytest.raises(YamlError, match="nested more than 50 levels deep"):
+        parse_yaml("[" * 51 + "]" * 51)
+
+
+def test_tensors_within_lists_and_mappings_are_looked_at(tmp_path: Path) -> None:
+    file = tmp_path / "state.pt"
+    save_tensors(file, {"a": [{"b": torch.zeros(2)}]})
+    assert load_tensors(file)["a"][0]["b"].tolist() == [0, 0]
+    torch.save({"a": [{"b": torch.zeros(1).expand(10**6)}]}, file)
+    with pytest.raises(CheckpointError, match="claims tensors that are larger than what it holds"):
+        load_tensors(file)
