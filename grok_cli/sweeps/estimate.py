@@ -202,6 +202,6 @@ def forecast(
 
 def _speed(summary: dict[str, Any]) -> float | None:
     speed = summary.get("steps_per_second")
-    finished = summary["status"] == "finished"
-    is_known = finished and isinstance(speed, (int, float)) and 0 < speed < math.inf
-    return float(speed) if is_known else None
+    if summary["status"] != "finished" or not isinstance(speed, (int, float)):
+        return None
+    return float(speed) if 0 < speed < math.inf else None
