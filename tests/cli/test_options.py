@@ -163,8 +163,8 @@ Complete = Callable[[str], list[str]]
 @pytest.mark.parametrize(
     ("complete", "typed", "offered"),
     [
-        (completion.settings_keys, "opt.w", ["opt.weight_decay", "opt.warmup_steps"]),
-        (completion.assignments, "model.unem", ["model.unembed="]),
+        (completion.settings_keys, "opt.wa", ["opt.warmup_steps"]),
+        (completion.assignments, "opt.warm", ["opt.warmup_steps="]),
         (completion.assignments, "model.unembed=t", ["model.unembed=tied"]),
         (completion.assignments, "model.norm=rmsnorm,l", ["model.norm=rmsnorm,layernorm"]),
         (completion.assignments, "nothing=", []),
