@@ -9,11 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image, ImageColor
 
 from grok_cli.figures.catalogue import make_chart
+from grok_cli.figures.style import GREEN, SKY
 from grok_cli.figures.svg import figure_html
 from grok_cli.report.command import train_command
-from grok_cli.report.output import curves_table
+from grok_cli.report.output import curves_table, shrink
 from grok_cli.report.pages import html_page, markdown_page, markdown_text
 from grok_cli.report.published import published
 from grok_cli.report.report import make_report
@@ -234,6 +236,27 @@ def test_a_group_has_its_median_with_those_that_did_not_generalise(tmp_path: Pat
 def test_only_runs_that_were_asked_for_are_reported(runs: Path) -> None:
     report = make_report(runs, where=["model.ln_type=pre"])
     assert [group.name for group in report.groups] == ["pre (M+A*)"]
+
+
+def test_small_marks_keep_their_colours_in_a_picture_with_few(tmp_path: Path) -> None:
+    """Two colours of placements on a few pixels, beside a ramp of more shades than are kept."""
+    picture = Image.new("RGB", (256, 40), "white")
+    for x in range(256):
+        for y in range(30):
+            picture.putpixel((x, y), (255 - x // 3, 255 - x // 4, 255 - x // 5 - y))
+    marks = {(10, 35): GREEN, (20, 35): SKY}
+    for place, colour in marks.items():
+        picture.putpixel(place, ImageColor.getrgb(colour))
+    file = tmp_path / "marks.png"
+    picture.save(file)
+    shrink(file)
+    with Image.open(file) as small:
+        assert small.mode == "P"
+        for place, colour in marks.items():
+            kept = small.convert("RGB").getpixel(place)
+            wanted = ImageColor.getrgb(colour)
+            assert isinstance(kept, tuple)
+            assert max(abs(a - b) for a, b in zip(kept, wanted, strict=True)) < 30
 
 
 def test_compact_report_is_a_folder_of_its_own(runs: Path, tmp_path: Path, typed: Grok) -> None:
