@@ -447,6 +447,23 @@ def test_dark_screens_get_dark_ground_and_print_a_light_one(chromium: Browser, p
     assert grounds == ["rgb(22, 24, 29)", "rgb(255, 255, 255)"]
 
 
+@needs_browser
+def test_print_leaves_no_line_of_a_list_or_heading_alone(chromium: Browser, page: Path) -> None:
+    chromium.open(page)
+    emulate = {"cmd": "Emulation.setEmulatedMedia", "params": {"media": "print"}}
+    chromium.call("POST", "/goog/cdp/execute", emulate)
+    whole = "dl, .run-command, .bibtex, tr, .chart, #inside figure"
+    followed = "h2, h3, p:has(+ .run-command)"
+    broken = chromium.run(
+        "const of = (which, key) => [...document.querySelectorAll(which)]"
+        ".filter(e => getComputedStyle(e)[key] !== 'avoid').map(e => e.outerHTML.slice(0, 60));"
+        f"return [...of('{whole}', 'breakInside'), ...of('{followed}', 'breakAfter')]"
+    )
+    emulate |= {"params": {"media": ""}}
+    chromium.call("POST", "/goog/cdp/execute", emulate)
+    assert broken == []
+
+
 def test_command_of_a_branch_makes_that_branch() -> None:
     from grok_cli.runs.branching import branch_config
     from grok_cli.runs.settings import flat_settings, layer
