@@ -259,6 +259,8 @@ def tamed(arguments: list[str]) -> list[str]:
         return [*arguments, *SMALL_FLAGS, "--steps", "1", "--quiet"]
     if arguments[0] == "bench":
         return [*arguments, "--rounds", "0"]
+    if arguments[0] == "watch":
+        return [*arguments, "--once"]
     return arguments
 
 

@@ -83,6 +83,8 @@ def keep_previous(path: Path, previous: Path) -> None:
         os.link(path, spare)
         spare.replace(previous)
     except OSError:  # nothing there yet, or a file system without links
+        pass
+    finally:  # where both names are one file already, replacing does nothing and leaves the spare
         spare.unlink(missing_ok=True)
 
 

@@ -11,6 +11,7 @@ import pytest
 from grok_cli.errors import GrokWarning
 from grok_cli.runs import claim
 from grok_cli.runs.claim import Claim, process_identity, read_claim
+from grok_cli.runs.files import keep_previous
 from grok_cli.runs.measured import read_measured
 
 DEAD = {"pid": 2**22 + 1, "started": "1", "token": "gone"}
@@ -27,6 +28,16 @@ def test_two_that_measure_keep_each_others_values(tmp_path: Path) -> None:
     assert [process.wait() for process in both] == [0, 0]
     assert read_measured(file) == {step: {"a": 1.5, "b": 1.5} for step in range(60)}
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_state_that_is_the_previous_one_already_leaves_no_third_name(tmp_path: Path) -> None:
+    """A kill before the next state is written leaves one file with both names."""
+    state, previous = tmp_path / "resume.pt", tmp_path / "resume.previous.pt"
+    state.write_text("state")
+    for _ in range(2):
+        keep_previous(state, previous)
+        assert {path.name for path in tmp_path.iterdir()} == {"resume.pt", "resume.previous.pt"}
+    assert previous.read_text() == "state"
 
 
 def test_next_owner_removes_what_the_killed_left(tmp_path: Path) -> None:
