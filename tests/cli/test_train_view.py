@@ -92,7 +92,12 @@ def test_terminal_that_goes_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "grok_cli", "train", *SMALL_FLAGS, "--steps", "100000"]
     command += ["--name", "r", "--set", "train.snapshot_every=100000"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs
+        command,
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup, too
     ) as grok:
         os.close(theirs)
         run = RunDir(tmp_path / "runs" / "r")
