@@ -33,6 +33,15 @@ Directories = Annotated[
         autocompletion=completion.run_directories,
     ),
 ]
+DirectoriesOrCsv = Annotated[
+    list[Path] | None,
+    argument(
+        "[DIR|FILE.csv]...",
+        "Runs, or files of `grok export-csv`. [default: runs]",
+        show_default=False,
+        autocompletion=completion.run_directories_and_csv,
+    ),
+]
 Snapshots = Annotated[
     list[str] | None,
     argument(

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from grok_cli.cli import completion
 from grok_cli.cli.options import listed
-from grok_cli.cli.parameters import Everything, GroupBy, Where, argument, option
-from grok_cli.cli.selection import check_found, end
+from grok_cli.cli.parameters import DirectoriesOrCsv, Everything, GroupBy, Where, argument, option
+from grok_cli.cli.selection import check_found, csv_files, end
 from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,15 +25,7 @@ update-norm, weight-norm, fourier, spec, progress, ... or any metric, e.g. test/
 
 def plot(
     what: Annotated[str, argument("WHAT", WHAT, autocompletion=completion.figures)],
-    paths: Annotated[
-        list[Path] | None,
-        argument(
-            "[DIR|FILE.csv]...",
-            "Runs, or files of `grok export-csv`. [default: runs]",
-            show_default=False,
-            autocompletion=completion.run_directories_and_csv,
-        ),
-    ] = None,
+    paths: DirectoriesOrCsv = None,
     out: Annotated[
         Path | None,
         option(
@@ -90,7 +82,7 @@ def plot(
 
         check_ending(file)
     everything = everything or (what in CATALOGUE and CATALOGUE[what].unfinished)
-    results = _read(paths, where or [], listed(group_by), everything)
+    results = _read(what, paths, where or [], listed(group_by), everything)
     source = ", ".join(map(str, paths))
     chart = make_chart(what, results, Options(IS_LOG[x], IS_LOG[y], each_seed, title, source))
     if terminal:
@@ -106,7 +98,9 @@ def plot(
     end(results.problems)
 
 
-def _read(paths: list[Path], where: list[str], group_by: list[str], everything: bool) -> "Results":
+def _read(
+    what: str, paths: list[Path], where: list[str], group_by: list[str], everything: bool
+) -> "Results":
     """What was measured in directories of runs, or stands in CSV files.
 
     Raises:
@@ -115,14 +109,13 @@ def _read(paths: list[Path], where: list[str], group_by: list[str], everything: 
     from grok_cli.results import Results
     from grok_cli.runs.settings import check_key
 
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or directory; `grok runs` lists runs")
-    files = [path for path in paths if not path.is_dir()]
-    if files and len(files) < len(paths):
-        raise UsageError("expected directories of runs or CSV files, found both")
-    if files:
-        return Results.from_csv(files).where(where)
+    if files := csv_files(paths):
+        results = Results.from_csv(files).where(where)
+        if what != "times" and not results.measured.groups:
+            raise UsageError(
+                f"{', '.join(map(str, files))}: no curve there; `grok plot times` draws a summary"
+            )
+        return results
     keys = [check_key(key, "--group-by") for key in group_by]
     results = Results.from_disk(
         paths, keys or None, include="all" if everything else "finished", where=where

@@ -28,6 +28,21 @@ def directories_of_runs(typed: Sequence[Path] | None) -> list[Path]:
     return directories
 
 
+def csv_files(paths: Sequence[Path]) -> list[Path]:
+    """The paths, if they are CSV files; [] if they are directories of runs.
+
+    Raises:
+        UsageError: one is not there, or there are both.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or directory; `grok runs` lists runs")
+    files = [path for path in paths if not path.is_dir()]
+    if files and len(files) < len(paths):
+        raise UsageError("expected directories of runs or CSV files, found both")
+    return files
+
+
 def say_problems(problems: Sequence[str]) -> None:
     """Name on stderr what could not be read."""
     for problem in problems:

@@ -1,18 +1,19 @@
 """`grok times`: when the runs of each group memorise or generalise, and how groups differ."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from grok_cli.cli.options import listed
 from grok_cli.cli.output import Column, print_json, print_table, say, write_csv
-from grok_cli.cli.parameters import Csv, Directories, GroupBy, Json, Where, option
-from grok_cli.cli.selection import check_found, directories_of_runs, end
+from grok_cli.cli.parameters import Csv, DirectoriesOrCsv, GroupBy, Json, Where, option
+from grok_cli.cli.selection import check_found, csv_files, end
 from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grok_cli.results import Group
+    from grok_cli.results import Group, Results
     from grok_cli.results.times import Pair, Times
 
 SHOWN = 20  # pairs of groups that are printed
@@ -25,7 +26,7 @@ NEEDED = (
 
 
 def times(
-    directory: Directories = None,
+    directory: DirectoriesOrCsv = None,
     event: Annotated[
         Literal["memorised", "generalised", "sustained"],
         option("Train accuracy reached, test accuracy, or it stayed."),
@@ -53,17 +54,17 @@ def times(
     of the runs the event came, and the mean step where later ones count as the horizon. Between
     groups: the ratio of medians with its interval (a bootstrap, by seed where groups share seeds),
     and the log-rank test's p corrected for the number of pairs (Holm). All runs that have begun
-    count, also those that diverged. `grok docs times` says how to read it.
+    count, also those that diverged. Of a file of `grok export-csv --summary` the steps are those
+    that are noted there, at one threshold. `grok docs times` says how to read it.
     """
-    from grok_cli.results import Results
     from grok_cli.results.times import EVENTS, group_rows, pair_rows, times_to
 
-    thresholds = _thresholds(listed(threshold))
     if power is not None and (power <= 0 or power == 1):
         raise UsageError(f"--power {power:g}: expected a positive ratio other than 1, e.g. 1.5")
-    directories = directories_of_runs(directory)
-    results = Results.from_disk(directories, listed(group_by), include="all", where=where or [])
+    typed = _typed(listed(threshold))
+    results = _read(directory or [Path("runs")], listed(group_by), where or [])
     check_found(results, where)
+    thresholds = _thresholds(typed, results, event)
     found = [times_to(results, event, share) for share in thresholds]
     known = {end.run.name for group in found[0].groups for end in group.ends}
     for run in results.runs:
@@ -91,17 +92,41 @@ def times(
     end(results.problems)
 
 
-def _thresholds(texts: Sequence[str]) -> list[float]:
-    """The thresholds typed, or the usual ones; in order."""
-    from grok_cli.results.times import THRESHOLDS
+def _read(paths: Sequence[Path], group_by: list[str], where: list[str]) -> "Results":
+    """All runs in directories, or those that CSV files tell of."""
+    from grok_cli.results import Results
 
+    if not (files := csv_files(paths)):
+        return Results.from_disk(paths, group_by, include="all", where=where)
+    if group_by:
+        raise UsageError("--group-by has no effect with CSV files; leave it out")
+    return Results.from_csv(files).where(where)
+
+
+def _typed(texts: Sequence[str]) -> list[float]:
+    """The thresholds typed, in order."""
     try:
-        found = sorted({float(text) for text in texts}) or list(THRESHOLDS)
+        found = sorted({float(text) for text in texts})
     except ValueError:
         found = [0.0]
     if not all(0 < share <= 1 for share in found):
         raise UsageError(f"--threshold {','.join(texts)}: expected numbers above 0, at most 1")
     return found
+
+
+def _thresholds(typed: list[float], results: "Results", event: str) -> list[float]:
+    """The thresholds typed, or the usual ones; of a table that notes steps, that of the table."""
+    from grok_cli.results.times import EVENTS, THRESHOLDS, is_row
+
+    if not any(map(is_row, results.runs)):
+        return typed or list(THRESHOLDS)
+    noted = EVENTS[event].noted
+    if typed not in ([], [noted]):
+        raise UsageError(
+            f"--threshold: a summary notes when accuracy was {noted:g}, no more; leave it out, or "
+            "name the directories of the runs"
+        )
+    return [noted]
 
 
 def _names(groups: Sequence["Group"]) -> list[str]:

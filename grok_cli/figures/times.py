@@ -14,7 +14,9 @@ from grok_cli.results.times import EVENTS, End, GroupTimes, times_to
 
 def times_chart(results: Results, options: Options) -> Chart:
     """The curve of each group with its band, and a mark where a run ended before the event."""
-    every = Results.of([*results.runs, *results.left_out], results.keys)
+    every = results
+    if results.left_out:
+        every = Results.of([*results.runs, *results.left_out], results.keys)
     times = times_to(replace(every, groups=tuple(in_order(every.groups))), "generalised", 0.995)
     draft = Draft(every, options, (found.group for found in times.groups))
     table = [(draft.key(found.group), found) for found in times.groups]

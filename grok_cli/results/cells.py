@@ -16,3 +16,9 @@ def name_cell(value: Any) -> Any:
         return value
     text = str(value)
     return f"'{text}" if FORMULA.match(text) else text
+
+
+def cell_name(cell: Any) -> Any:
+    """What `name_cell` made a cell of."""
+    marked = isinstance(cell, str) and cell[:1] == "'" and FORMULA.match(cell[1:])
+    return cell[1:] if marked else cell

@@ -1,4 +1,5 @@
-"""Runs in CSV files: the wide columns of `grok export-csv` and of the W&B console, and long files.
+"""Runs in CSV files: the wide columns of `grok export-csv` and of the W&B console, long files, and
+summaries.
 
 The only place where the names of such columns are taken apart.
 """
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grok_cli.errors import UsageError
+from grok_cli.results.cells import cell_name
 from grok_cli.results.group import Group
-from grok_cli.results.run import SEED, STEP, Run, Source
+from grok_cli.results.run import PLANNED, SEED, STEP, Run, Source
 from grok_cli.runs.files import read_whole
 from grok_cli.runs.settings import parse_value
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 LONG = ("group", "seed", STEP, "metric", "value")
+SUMMARY = ("group", STEP)  # and at least one of NOTED
+NOTED = ("memorised_at", "generalised_at", "sustained_at")  # steps
 KIND = re.compile(r"(?P<base>.+?)__(?P<kind>MIN|MAX|STD|SEED_.*|RUN_.*)", re.DOTALL)
 BETWEEN = " - "  # a group and its metric, in the name of a column
 OF_MEAN = {"": "mean", "MIN": "min", "MAX": "max", "STD": "std"}
@@ -27,14 +31,16 @@ OF_MEAN = {"": "mean", "MIN": "min", "MAX": "max", "STD": "std"}
 
 @dataclass
 class _Found:
-    """What files hold of a group: from each metric the tables of its runs, or of its mean."""
+    """What files hold of a group: from each metric the tables of its runs, or of its mean; or runs
+    of which there is a row."""
 
     runs: dict[str, dict[str, "pl.DataFrame"]] = field(default_factory=dict)
     means: dict[str, "pl.DataFrame"] = field(default_factory=dict)
+    rows: list[Run] = field(default_factory=list)
 
 
 def read_groups(files: Sequence[Path]) -> list[Group]:
-    """The groups in files of `grok export-csv` (also with --long), or downloaded from W&B.
+    """The groups in files of `grok export-csv` (also with --long or --summary), or from W&B.
 
     Raises:
         UsageError: no such file, a file that is not of that form, or two that hold the same.
@@ -44,6 +50,8 @@ def read_groups(files: Sequence[Path]) -> list[Group]:
         table = _read(file)
         if set(table.columns) >= set(LONG):
             _add_long(found, table, file)
+        elif set(table.columns) >= set(SUMMARY) and set(table.columns) & set(NOTED):
+            _add_summary(found, table, file)
         else:
             _add_wide(found, table, file)
     return [_group(name, content) for name, content in found.items()]
@@ -73,6 +81,29 @@ def _add_long(found: dict[str, _Found], table: "pl.DataFrame", file: Path) -> No
     for (group, metric, seed), rows in texts.group_by(keys, maintain_order=True):
         series = _series(rows[STEP], rows["value"], str(metric))
         _add_run(found, str(group), str(metric), f"SEED_{seed}", series, file)
+
+
+def _add_summary(found: dict[str, _Found], table: "pl.DataFrame", file: Path) -> None:
+    """Runs of which there is a row: what they are called, their settings, and when it happened."""
+    whole = [name for name in (STEP, PLANNED, *NOTED) if name in table.columns]
+    table = table.with_columns(_steps(table[name], file, name != STEP) for name in whole)
+    for number, row in enumerate(table.iter_rows(named=True), 1):
+        row = {name: cell_name(cell) for name, cell in row.items()}
+        late = [name for name in NOTED if (row.get(name) or 0) > row[STEP]]
+        if late:
+            raise UsageError(
+                f"{file}: row {number}: {late[0]} {row[late[0]]} lies after the run's last step, "
+                f"{row[STEP]}; expected at most that, or an empty cell"
+            )
+        if row.get("status") == "diverged" and row.get(PLANNED) is None:
+            raise UsageError(
+                f"{file}: row {number}: the run diverged, and it is not said how many steps it was "
+                f"to make; expected a column {PLANNED}: write the file anew by `grok export-csv "
+                "--summary`"
+            )
+        settings = {name: cell for name, cell in row.items() if "." in name and "/" not in name}
+        run = Run(str(row.get("run") or f"{file}, row {number}"), settings, row)
+        found.setdefault(str(row["group"]), _Found()).rows.append(run)
 
 
 def _add_wide(found: dict[str, _Found], table: "pl.DataFrame", file: Path) -> None:
@@ -136,7 +167,7 @@ def wide_columns(names: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
     return {(group, metric): bases[base] for base, (group, dash, metric) in parts.items() if dash}
 
 
-def _steps(column: "pl.Series", file: Path) -> "pl.Series":
+def _steps(column: "pl.Series", file: Path, may_be_empty: bool = False) -> "pl.Series":
     """The steps as whole numbers.
 
     Raises:
@@ -145,7 +176,7 @@ def _steps(column: "pl.Series", file: Path) -> "pl.Series":
     import polars as pl
 
     steps: pl.Series = column.cast(pl.Int64, strict=False)
-    for wrong in column.filter(steps.is_null()):
+    for wrong in column.filter(steps.is_null() & (column.is_not_null() | (not may_be_empty))):
         found = "an empty cell" if wrong is None else repr(wrong)
         raise UsageError(f"{file}: {column.name}: expected whole numbers, found {found}")
     return steps
@@ -186,7 +217,7 @@ def _group(name: str, content: _Found) -> Group:
         )
         for kind, series in content.runs.items()
     )
-    return Group(settings, runs, content.means, name)
+    return Group(settings, (*runs, *content.rows), content.means, name)
 
 
 def _seed(kind: str) -> Any:

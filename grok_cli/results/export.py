@@ -16,7 +16,7 @@ from grok_cli.errors import UsageError, did_you_mean
 from grok_cli.results.cells import name_cell
 from grok_cli.results.group import Group, side_by_side, statistics
 from grok_cli.results.phases import PHASES
-from grok_cli.results.run import SEED, STEP
+from grok_cli.results.run import PLANNED, SEED, STEP
 from grok_cli.results.table import Results
 from grok_cli.results.times import median_told
 from grok_cli.runs.files import make_folder, stream_output
@@ -190,13 +190,17 @@ def group_table(results: Results) -> pl.DataFrame:
 
 
 def summary_table(results: Results) -> pl.DataFrame:
-    """A row a run: name, group, settings, seed, status, phases (as steps), last metrics."""
+    """A row a run: name, group, settings, seed, steps planned, status, phases, last metrics.
+
+    Phases are steps. `csv.read_groups` reads it again.
+    """
     rows: list[dict[str, Any]] = [
         {
             "run": name_cell(run.name),
             "group": name_cell(group.name),
             **{key: name_cell(run.settings.get(key)) for key in results.keys},
             SEED: run.seed,
+            PLANNED: run.settings.get(PLANNED),
             "status": run.status,
             "step": run.summary.get("step"),
             **{name: run.summary.get(name) for name in PHASES},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 STEP = "step"
 SEED = "train.seed"
+PLANNED = "train.steps"
 
 
 @dataclass(frozen=True)

@@ -244,19 +244,18 @@ def median_ratio(
     76, 1981, for censored samples).
 
     Seeds that both groups have are drawn together, so that what a seed does to both drops out; the
-    others are drawn group by group. A median that a resample does not reach is infinite. Where
-    neither is, the ratio may be anything: it counts as 0 for the lower end, infinite for the upper.
+    others are drawn group by group. A median that a resample does not reach lies somewhere after
+    its last step: for the interval's lower end the ratio is as small as that allows, for the upper
+    end as large.
     """
     import numpy as np
 
     one, other = Curve.of(first).median, Curve.of(second).median
     weights = _resampled(first, second, generator, resamples)
-    medians = [_medians(sample, w) for sample, w in zip((first, second), weights, strict=True)]
-    with np.errstate(invalid="ignore"):
-        ratios = medians[0] / medians[1]
+    (low_1, high_1), (low_2, high_2) = map(_medians, (first, second), weights)
     tail = int(resamples * LEVEL / 2)
-    low = float(np.sort(np.nan_to_num(ratios, nan=0.0, posinf=np.inf))[tail])
-    high = float(np.sort(np.nan_to_num(ratios, nan=np.inf, posinf=np.inf))[-1 - tail])
+    low = float(np.sort(low_1 / high_2)[tail])
+    high = float(np.sort(high_1 / low_2)[-1 - tail])
     if one.step is not None and other.step is not None:
         return Ratio(one.step / other.step, "", None, low, high)
     if other.step is not None:
@@ -292,10 +291,11 @@ def _even(count: int) -> list[float]:
     return [1 / count] * count
 
 
-def _medians(sample: Sample, weights: "Array") -> "Array":
-    """Kaplan and Meier's median of each resample at once, infinite where it is not reached.
+def _medians(sample: Sample, weights: "Array") -> "tuple[Array, Array]":
+    """Kaplan and Meier's median of each resample at once: the least and the most that it may be.
 
-    `Curve` does the same for one sample through SciPy, which has no weights.
+    These differ where it is not reached: the resample's last step, and infinity. `Curve` does the
+    same for one sample through SciPy, which has no weights.
     """
     import numpy as np
 
@@ -305,7 +305,9 @@ def _medians(sample: Sample, weights: "Array") -> "Array":
     events = np.where(sample.happened[order], drawn, 0.0)
     share = np.cumprod(1 - events / np.maximum(at_risk, 1), axis=1)
     below = share <= HALF
-    return np.where(below.any(axis=1), steps[below.argmax(axis=1)], np.inf)
+    reached, at = below.any(axis=1), steps[below.argmax(axis=1)]
+    last = np.where(drawn > 0, steps, 0.0).max(axis=1)
+    return np.where(reached, at, last), np.where(reached, at, np.inf)
 
 
 def spread(samples: Sequence[Sample]) -> float | None:

@@ -1,7 +1,7 @@
 """The results of many runs: groups that carry their settings, and one tidy table of the metrics."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -14,7 +14,7 @@ from grok_cli.results.disk import find
 from grok_cli.results.group import Group, group_keys, make_groups
 from grok_cli.results.run import STEP, Run
 from grok_cli.results.wandb import PREFIX, wandb_runs
-from grok_cli.results.where import full_key, parse_where
+from grok_cli.results.where import Test, full_key, parse_where
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,7 +94,7 @@ class Results:
 
     @classmethod
     def from_csv(cls, files: Paths) -> "Results":
-        """The groups in files of `grok export-csv` (also with --long), or downloaded from W&B.
+        """The groups in files of `grok export-csv` (also with --long or --summary), or from W&B.
 
         Raises:
             UsageError: no such file, or not of that form.
@@ -160,11 +160,11 @@ class Results:
             for key in settings
         )
         chosen = parse_where(expressions, list(known))
-        if any(not group.runs for group in self.groups):  # of a file: all that there is of them
-            kept = [group for group in self.groups if chosen(group.settings, {})]
-            return Results(tuple(kept), self.keys, self.group_by, problems=self.problems)
-        runs = [run for run in self.runs if chosen(run.settings, run.summary)]
-        return Results.of(runs, self.group_by, self.left_out, self.problems)
+        if any(group.text for group in self.groups):  # a file's groups stay what it calls them
+            kept = [replace(g, runs=_chosen(g.runs, chosen)) for g in self.groups]
+            some = [g for g in kept if g.runs or (g.means and chosen(g.settings, {}))]
+            return replace(self, groups=tuple(some))
+        return Results.of(_chosen(self.runs, chosen), self.group_by, self.left_out, self.problems)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -215,6 +215,10 @@ class Results:
             for metric in (self.metrics if metrics is None else metrics)
         ]
         return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+
+def _chosen(runs: Iterable[Run], chosen: Test) -> tuple[Run, ...]:
+    return tuple(run for run in runs if chosen(run.settings, run.summary))
 
 
 def _paths(paths: Paths) -> list[Path]:

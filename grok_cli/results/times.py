@@ -7,15 +7,15 @@ J. Am. Stat. Assoc. 94, 1999, section 3), so that a curve is the share of all ru
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from grok_cli.core.phases import SUSTAINED_STEPS
+from grok_cli.core.phases import GENERALISED, MEMORISED, SUSTAINED_STEPS
 from grok_cli.errors import UsageError
 from grok_cli.results.group import Group
 from grok_cli.results.phases import ACCURACY
-from grok_cli.results.run import STEP, Run
+from grok_cli.results.run import PLANNED, STEP, Run
 from grok_cli.results.survival import (
     Curve,
     Median,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 THRESHOLDS = (0.95, 0.99, 0.995)
 DIVERGED = "diverged"
-PLANNED = "train.steps"
 
 
 @dataclass(frozen=True)
@@ -45,20 +44,23 @@ class Event:
     Attributes:
         metric: of which a threshold is reached.
         about: when it happens, in words, to be followed by the threshold.
+        noted: the threshold at which a run's summary notes the step.
         span: steps for which the metric must stay there.
     """
 
     metric: str
     about: str
+    noted: float
     span: int = 0
 
 
 EVENTS = {
-    "memorised": Event("train/accuracy", "first step with train accuracy ≥"),
-    "generalised": Event(ACCURACY, "first evaluation with test accuracy ≥"),
+    "memorised": Event("train/accuracy", "first step with train accuracy ≥", MEMORISED),
+    "generalised": Event(ACCURACY, "first evaluation with test accuracy ≥", GENERALISED),
     "sustained": Event(
         ACCURACY,
         f"first of the evaluations in a row, over {SUSTAINED_STEPS} steps, with test accuracy ≥",
+        GENERALISED,
         SUSTAINED_STEPS,
     ),
 }
@@ -110,15 +112,38 @@ def time_to(steps: "Array", values: "Array", threshold: float, span: int = 0) ->
 
 
 def end_of(run: Run, event: str, threshold: float) -> End | None:
-    """How it ended with a run, by its metrics; None if it measured nothing of it."""
+    """How it ended with a run, by its metrics; None if it measured nothing of it.
+
+    Of a run that is a row of a table, the row tells it, at the threshold that is noted there.
+    """
     what = EVENTS[event]
     series = run.series(what.metric)
     if not len(series):
-        return None
+        return _end_noted(run, event) if threshold == what.noted and is_row(run) else None
     steps = series[STEP].to_numpy()
     step, happened = time_to(steps, series[what.metric].to_numpy(), threshold, what.span)
     diverged = int(steps[-1]) if run.status == DIVERGED and not happened else None
     return End(run, step, happened, diverged)
+
+
+def is_row(run: Run) -> bool:
+    """Whether all that is known of a run is a row of a table."""
+    return run.path is None and not run.metrics()
+
+
+def _end_noted(run: Run, event: str) -> End | None:
+    """How it ended with a run, as its row notes it; None if it did not begin, or nothing is noted.
+
+    Where a run ends, a row of good evaluations may have begun that is still too short to tell: not
+    before the first good one, and not before the span that it lacks.
+    """
+    if f"{event}_at" not in run.summary:
+        return None
+    end, span = end_told(run, f"{event}_at"), EVENTS[event].span
+    if end is None or end.happened or not span or end.diverged is not None:
+        return end
+    first = run.summary.get("generalised_at", 1)
+    return end if first is None else replace(end, step=max(first, end.step - span, 1))
 
 
 def end_told(run: Run, name: str) -> End | None:

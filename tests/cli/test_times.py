@@ -9,6 +9,7 @@ import pytest
 from tests.typed import Grok
 from tests.written_runs import make_run
 
+README = Path(__file__).parents[2] / "README.md"
 AT = {"off": (500, 600, 700), "pre": (200, 250, None)}
 
 
@@ -67,7 +68,7 @@ def test_where_and_event_choose(typed: Grok, runs: Path) -> None:
         (("--threshold", "95"), "--threshold 95: expected numbers above 0, at most 1"),
         (("--threshold", "x"), "--threshold x: expected numbers above 0, at most 1"),
         (("--power", "1"), "--power 1: expected a positive ratio other than 1"),
-        (("nowhere",), "nowhere: no such directory"),
+        (("nowhere",), "nowhere: no such file or directory"),
     ],
 )
 def test_what_means_nothing_is_refused(
@@ -75,6 +76,71 @@ def test_what_means_nothing_is_refused(
 ) -> None:
     refused = typed("times", *typed_in)
     assert (refused.returncode, told in refused.stderr) == (2, True)
+
+
+# Tables of runs that are no longer there.
+
+
+def test_a_summary_tells_what_the_runs_told(typed: Grok, runs: Path) -> None:
+    for run in runs.iterdir():  # as training writes it
+        times = json.loads((run / "summary.json").read_text())
+        at = next((step for step, share in accuracies(run) if share >= 0.995), None)
+        (run / "summary.json").write_text(json.dumps(times | {"step": 1000, "generalised_at": at}))
+    made = make_run(runs, {"step": [50], "test/accuracy": [0.1]}, "diverged", train__seed=9)
+    summary = json.loads((made / "summary.json").read_text())
+    (made / "summary.json").write_text(json.dumps(summary | {"step": 50, "generalised_at": None}))
+    typed("export-csv", "runs", "--summary", "--all")
+    of_runs = typed("times", "runs", "--threshold", "0.995", "--json")
+    of_table = typed("times", "export/summary.csv", "--json")
+    assert json.loads(of_table.stdout) == json.loads(of_runs.stdout)
+    assert json.loads(of_table.stdout)["groups"][0]["diverged"] == 1
+
+
+def accuracies(run: Path) -> list[tuple[int, float]]:
+    with (run / "metrics.csv").open() as file:
+        return [(int(row["step"]), float(row["test/accuracy"])) for row in csv.DictReader(file)]
+
+
+def test_a_table_of_ones_own_is_read_and_chosen_from(typed: Grok, tmp_path: Path) -> None:
+    rows = ["group,train.seed,step,generalised_at"]
+    rows += ["mine,1,900,100", "mine,2,900,300.0", "mine,3,900,", "theirs,1,900,200"]
+    (tmp_path / "own.csv").write_text("\n".join(rows) + "\n")
+    told = json.loads(typed("times", "own.csv", "--where", "seed!=1", "--json").stdout)
+    (group,) = told["groups"]
+    assert (group["group"], group["runs"], group["events"], group["median"]) == ("mine", 2, 1, 300)
+    told = json.loads(typed("times", "own.csv", "--json").stdout)
+    assert [row["group"] for row in told["groups"]] == ["mine", "theirs"]
+    drawn = typed("plot", "times", "own.csv", "--terminal")
+    assert "1 to 3 seeds a group" in drawn.stdout
+
+
+def test_what_a_table_does_not_tell_is_not_made_up(typed: Grok, tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("group,step,generalised_at\nmine,900,100\n")
+    for options, told in [
+        (("--threshold", "0.9"), "a summary notes when accuracy was 0.995, no more"),
+        (("--group-by", "seed"), "--group-by has no effect with CSV files"),
+        (("--event", "memorised"), "no run there measured train/accuracy"),
+    ]:
+        refused = typed("times", "own.csv", *options)
+        assert (refused.returncode, told in refused.stderr) == (2, True)
+    refused = typed("plot", "accuracy", "own.csv", "--terminal")
+    assert "no curve there; `grok plot times` draws a summary" in refused.stderr
+
+
+def test_table_of_the_readme_is_what_its_command_prints(typed: Grok) -> None:
+    readme = README.read_text()
+    command = next(line for line in readme.splitlines() if line.startswith("$ grok times examples"))
+    file = README.parent / command.split()[-1]
+    told = json.loads(typed("times", str(file), "--json").stdout)
+    for row in told["groups"]:
+        ends = (
+            "–" if row[end] is None else f"{row[end]:,.0f}" for end in ("median_low", "median_high")
+        )
+        median = f"{row['median']:,.0f} ({'..'.join(ends)})"
+        assert f"{median}, {row['events']} of {row['runs']}" in readme
+    for row in told["pairs"][:3]:  # no norm against the others
+        text = f"{row['ratio']:.3g} ({row['ratio_low']:.3g}..{row['ratio_high']:.3g})"
+        assert f"{text} | {row['log_rank_p_holm']:.3f} |" in readme
 
 
 def test_figure_counts_runs_that_diverged(typed: Grok, runs: Path) -> None:

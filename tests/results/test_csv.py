@@ -38,6 +38,51 @@ def equal(first: pl.DataFrame, second: pl.DataFrame) -> bool:
     return first.equals(second, null_equal=True)
 
 
+def summary_of(tmp_path: Path, *rows: str) -> Results:
+    header = "run,group,opt.weight_decay,train.seed,status,step,generalised_at,test/loss"
+    (tmp_path / "summary.csv").write_text("\n".join([header, *rows]) + "\n")
+    return Results.from_csv(tmp_path / "summary.csv")
+
+
+def test_rows_of_a_summary_are_runs_with_settings_and_no_metrics(tmp_path: Path) -> None:
+    name = "opt.weight_decay: 1"
+    results = summary_of(tmp_path, f"'=a,{name},1.0,456,finished,900,,0.5", f"b,{name},1.0,7,,9,9,")
+    (group,) = results.groups
+    assert (group.name, group.settings) == (name, {"opt.weight_decay": 1})
+    assert [run.name for run in group.runs] == [
+        "=a",
+        "b",
+    ]  # as before the spreadsheet was thought of
+    assert [run.settings for run in group.runs] == [
+        {"opt.weight_decay": 1, "train.seed": seed} for seed in (456, 7)
+    ]
+    assert [run.metrics() for run in group.runs] == [[], []]
+    assert [run.summary["generalised_at"] for run in group.runs] == [None, 9]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("a,x,1,1,finished,900,901,", "row 1: generalised_at 901 lies after the run's last step"),
+        ("a,x,1,1,finished,soon,,", "step: expected whole numbers, found 'soon'"),
+        ("a,x,1,1,finished,,,", "step: expected whole numbers, found an empty cell"),
+        ("a,x,1,1,diverged,900,,", "expected a column train.steps"),
+    ],
+)
+def test_rows_that_contradict_themselves_are_refused(tmp_path: Path, row: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        summary_of(tmp_path, row)
+
+
+def test_groups_of_a_file_stay_what_it_calls_them_when_some_are_chosen(tmp_path: Path) -> None:
+    rows = [f"{name},{seed},1,{METRIC},0.5" for name in ("mine", "theirs") for seed in (1, 2)]
+    (tmp_path / "long.csv").write_text("\n".join(["group,seed,step,metric,value", *rows]) + "\n")
+    results = Results.from_csv(tmp_path / "long.csv")
+    assert [group.name for group in results.where([]).groups] == ["mine", "theirs"]
+    chosen = results.where(["train.seed=2"]).groups
+    assert [[run.seed for run in group.runs] for group in chosen] == [[2], [2]]
+
+
 values = st.dictionaries(
     st.integers(0, 50),
     st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False),

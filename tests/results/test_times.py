@@ -82,6 +82,19 @@ def test_run_that_diverged_afterwards_did_generalise() -> None:
     assert (group.diverged, group.median.step) == (0, 100)
 
 
+def test_row_of_a_run_that_ended_early_in_a_row_of_good_evaluations_says_no_more() -> None:
+    def end(**noted: int | None) -> tuple[int, bool]:
+        found = end_of(Run("a", {}, {"sustained_at": None, **noted}), "sustained", 0.995)
+        assert found is not None
+        return found.step, found.happened
+
+    assert end(step=5000, generalised_at=4800) == (4800, False)  # a row may have begun then
+    assert end(step=5000, generalised_at=900) == (4500, False)  # or less than 500 before the end
+    assert end(step=5000, generalised_at=None) == (5000, False)  # there was no good evaluation
+    assert end(step=300) == (1, False)  # nobody noted whether there was
+    assert end(step=5000, sustained_at=2000) == (2000, True)
+
+
 def test_threshold_is_of_the_analysis() -> None:
     results = Results.of([run([0.96, 0.992, 1.0])])
     steps = [times_to(results, "generalised", t).groups[0].median.step for t in (0.95, 0.99, 0.995)]
