@@ -1,6 +1,7 @@
 """Branches among runs: at which step each left its parent, and the parents."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from grok_cli.errors import UsageError
 from grok_cli.results.disk import find
@@ -22,14 +23,16 @@ def left_at(run: Run) -> int | None:
 
 
 def parents_of(branches: Iterable[Run], problems: list[str]) -> list[Run]:
-    """The runs that branches left, each once, read from the disk; what is not there any more goes
-    to `problems`."""
-    places = {}
+    """The runs that branches left, each once, read from the disk; of each that is not there any
+    more a message goes to `problems`."""
+    places: dict[str, Path] = {}
+    missing: dict[str, str] = {}
     for branch in branches:
         digest = str(branch.settings[PARENT])
         if branch.path is not None and digest not in places:
             try:
                 places[digest] = find_relative(RunDir(branch.path), digest).path
             except UsageError as error:
-                problems.append(str(error))
+                missing.setdefault(digest, str(error))
+    problems += [message for digest, message in missing.items() if digest not in places]
     return find(places.values(), problems, lambda run: True) if places else []

@@ -80,10 +80,13 @@ def test_another_ending_is_refused_and_a_missing_package_named(
         writer(Path("film.mp4"))
 
 
-def test_mp4_is_encoded_where_the_package_is_there(tmp_path: Path) -> None:
+def test_mp4_is_encoded_in_silence_where_the_package_is_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     frames = [Image.new("RGB", (64, 32), colour) for colour in ("red", "blue")]
     write_film(tmp_path / "film.mp4", frames, 5)
+    assert capfd.readouterr() == ("", "")
     count, seconds = ffmpeg.count_frames_and_secs(str(tmp_path / "film.mp4"))
     assert count == 11  # two, and the last for two seconds
     assert seconds == pytest.approx(2.2, abs=0.3)
