@@ -26,6 +26,10 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("x_median_ratio__", "nan_to_num(ratios, posinf=np.inf)", "the default of nan is 0"),
     ("x_seeds_needed__", "> POWER", "a power is never exactly 0.8"),
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
+    ("film.x__gif__", "[:: +(-len(images)", "the colours are chosen from as many other frames"),
+    ("times.x__stairs__", "(end, 1), 601)", "how many steps lie between two falls is not seen"),
+    ("logit_wave", '_line(0, "XX', "the name of a panel's line is shown nowhere"),
+    ("x_spectrum__", '_line(key, "XX', "the name of a panel's line is shown nowhere"),
 ]
 
 # A mistake in nothing but this, in any function.

@@ -9,11 +9,12 @@ import pytest
 from grok_cli.diagnostics.inside import look
 from grok_cli.errors import UsageError
 from grok_cli.figures.catalogue import CATALOGUE, make_chart
+from grok_cli.figures.chart import Axis
 from grok_cli.figures.course import Course, course_chart
 from grok_cli.figures.curves import curve
 from grok_cli.figures.draft import Options
 from grok_cli.figures.network import logit_wave, panels, spectrum
-from grok_cli.figures.scale import Scale
+from grok_cli.figures.scale import Scale, axis_scale
 from grok_cli.results.group import Group
 from tests.diagnostics.builders import small_subject
 from tests.figures.written import NAN, accuracies, placements
@@ -35,6 +36,13 @@ def test_places_go_from_0_to_1() -> None:
     assert Scale(10, 30).place(np.array([10.0, 15, 30, 40])).tolist() == [0, 0.25, 1, 1.5]
     places = Scale(1, 100, True).place(np.array([1.0, 10, 100, 0, -1]))
     np.testing.assert_allclose(places, [0, 0.5, 1, NAN, NAN])
+
+
+def test_an_axis_ends_where_it_is_said_to_else_with_its_values() -> None:
+    values = np.array([10.0, 20.0])
+    assert axis_scale(Axis("x", low=2, high=50), values) == Scale(2, 50)
+    assert axis_scale(Axis("x", low=2), values) == Scale(2, 20)
+    assert axis_scale(Axis("x", True, high=50), values) == Scale(10, 50, True)
 
 
 @pytest.mark.parametrize(
