@@ -1,11 +1,40 @@
 """Train small transformers until they grok, and measure how.
 
-    import grok_cli as grok
-
-    run = grok.train(ln_type="mlp-pre", seed=456, steps=1500)
-    run.metrics()
-
 Each name is imported when it is first used. `grok docs python` is a tour of ten minutes.
+
+Examples:
+    A run: `small` makes it one of seconds; without it, it is one of the paper's.
+
+    >>> import grok_cli as grok
+    >>> small = {"data.modulus": 13, "model.d_model": 16, "run.threads": 1}
+    >>> run = grok.train(small, ln_type="mlp-pre", seed=456, steps=60)
+    >>> run.config.model.ln_type, run.summary["status"], run.phases["generalised_at"]
+    ('mlp-pre', 'finished', None)
+    >>> run.metrics().columns[:2]  # a frame of polars; .to_pandas() makes one of pandas'
+    ['step', 'train/loss']
+    >>> run.measure(["rank", "progress"])["step"].to_list()  # in run.metrics() from now on
+    [0, 1, 10, 50, 60]
+
+    Its network, at a step of which there are weights, as a module of torch, and every step of its
+    forward pass:
+
+    >>> model = run.model(step=50)
+    >>> model(run.dataset.tokens).shape  # [batch vocab]
+    torch.Size([169, 14])
+    >>> run.cache(step=50, rows="all")["blocks.0.pattern"].shape  # [batch head query key]
+    torch.Size([169, 4, 3, 3])
+
+    Many runs: a study, a sweep file, or a grid such as {"model.ln_type": ["off", "pre"]}.
+
+    >>> sweep = grok.sweep("ln-positions", seeds=1, steps=20, jobs=2, settings=small)
+    >>> sweep.results().columns
+    ['group', 'run', 'seed', 'step', 'metric', 'value']
+    >>> figure = grok.plot(sweep, "accuracy")  # of matplotlib; a notebook shows it
+
+    Later, from the disk: a run, a snapshot, or all runs of a directory or a glob.
+
+    >>> grok.load(run.path) == run, len(grok.load("runs/ln-positions"))
+    (True, 4)
 """
 
 from importlib import import_module
@@ -15,7 +44,7 @@ from grok_cli.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from grok_cli.core.config import Config
-    from grok_cli.errors import GrokError
+    from grok_cli.errors import GrokError, GrokWarning, UsageError
     from grok_cli.library.plotting import plot
     from grok_cli.library.runs import Run, Runs, load
     from grok_cli.library.sweeping import sweep
@@ -25,9 +54,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Config",
     "GrokError",
+    "GrokWarning",
     "Run",
     "Runs",
     "Snapshot",
+    "UsageError",
     "load",
     "plot",
     "sweep",
@@ -36,9 +67,11 @@ __all__ = [
 _HOMES = {
     "Config": "core.config",
     "GrokError": "errors",
+    "GrokWarning": "errors",
     "Run": "library.runs",
     "Runs": "library.runs",
     "Snapshot": "runs.checkpoints",
+    "UsageError": "errors",
     "load": "library.runs",
     "plot": "library.plotting",
     "sweep": "library.sweeping",

@@ -182,7 +182,17 @@ class TrainConfig(Section):
 
 
 class Config(Section):
-    """Everything that defines a run."""
+    """Everything that defines a run: frozen sections, whose fields `grok docs settings` lists.
+
+    Raises:
+        pydantic.ValidationError: no such key, or a value out of its range. (`grok.train` takes the
+            same dictionary and raises a `UsageError`, which knows the nearest name.)
+
+    Examples:
+        >>> config = grok.Config(model={"ln_type": "pre"}, train={"seed": 789})
+        >>> config.model.ln_type, config.opt.weight_decay
+        ('pre', 1.0)
+    """
 
     data: DataConfig = Field(default_factory=DataConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)

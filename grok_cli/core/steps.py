@@ -140,6 +140,11 @@ class WithSteps(nn.Module):
 
         Raises:
             UsageError: the model has no step of that name.
+
+        Examples:
+            >>> cache = run.model().run_with_cache(run.dataset.tokens, ["blocks.0.pattern"])
+            >>> {name: list(value.shape) for name, value in cache.items()}
+            {'blocks.0.pattern': [169, 2, 3, 3]}
         """
         steps = Watched(names)
         self(tokens, steps)
@@ -156,6 +161,13 @@ class WithSteps(nn.Module):
 
         Raises:
             UsageError: the model has no step of that name, or the shape is another.
+
+        Examples:
+            The MLP taken out, for the first two pairs:
+
+            >>> without = {"blocks.0.mlp_out": lambda value: 0 * value}
+            >>> run.model().run_with_hooks(run.dataset.tokens[:2], without).shape
+            torch.Size([2, 14])
         """
         steps = Watched(replace=hooks)
         logits: Tensor = self(tokens, steps)

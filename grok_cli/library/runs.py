@@ -1,15 +1,13 @@
 """Runs on this disk, and what can be asked of them."""
 
-import logging
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from grok_cli.core.config import Config
-from grok_cli.errors import GrokError, GrokWarning, UsageError, cause, did_you_mean
+from grok_cli.errors import GrokError, UsageError, cause, did_you_mean, warn
 from grok_cli.library.settings import Settings, Shortcuts, settings_of
 from grok_cli.results import Results
 from grok_cli.results.group import side_by_side
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from grok_cli.runs.checkpoints import Snapshot
 
 ROWS = ("all", "train", "test")
-log = logging.getLogger("grok_cli")
 
 
 class Run:
@@ -149,16 +146,16 @@ class Run:
         """The weights nearest to a step, with `.step` and `.config`.
 
         Args:
-            step: number of updates; None: the last there is. Where another is the nearest, the
-                logger "grok_cli" says so at level INFO.
+            step: number of updates; None: the last there is. Where there is none of that step, a
+                `GrokWarning` says which is the nearest.
 
         Raises:
             UsageError: the run has no snapshot.
             GrokError: it cannot be read.
 
         Examples:
-            >>> run.snapshot(45).step
-            40
+            >>> run.snapshot(40).step, run.snapshot().step
+            (40, 60)
         """
         from grok_cli.runs.checkpoints import load_snapshot
 
@@ -167,7 +164,7 @@ class Run:
             raise UsageError(f"{self.path}: no snapshot there; `grok runs` lists runs")
         nearest = steps[-1] if step is None else min(steps, key=lambda known: abs(known - step))
         if step not in (None, nearest):
-            log.info("%s: no snapshot of step %s; step %s is the nearest", self.path, step, nearest)
+            warn(f"{self.path}: no snapshot of step {step}; step {nearest} is the nearest")
         return load_snapshot(self._files.snapshot_file(nearest))
 
     def model(self, step: int | None = None) -> "Transformer":
@@ -400,7 +397,7 @@ def results_of(
     paths = [run.path for run in runs if isinstance(run, Run)]
     results = Results.from_disk(paths, keys or None, include=include)
     for problem in results.problems:
-        warnings.warn(problem, GrokWarning, stacklevel=3)
+        warn(problem)
     return results
 
 

@@ -2,12 +2,11 @@
 
 import os
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grok_cli.errors import GrokWarning, UsageError
+from grok_cli.errors import UsageError, warn
 from grok_cli.executors.registry import build_options
 from grok_cli.library.runs import Run, Runs
 from grok_cli.library.settings import Shortcuts, plain, settings_of, spelled
@@ -100,7 +99,7 @@ def sweep(
         if entry.state != "finished"
     ]
     for problem in problems:
-        warnings.warn(problem, GrokWarning, stacklevel=2)
+        warn(problem)
     return Runs(tuple(Run(e.planned.run.path) for e in entries if e.planned.run.exists()))
 
 

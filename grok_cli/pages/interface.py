@@ -12,14 +12,24 @@ INTRODUCTION = """\
 of ten minutes. Only what stands here, on the page of named steps below and in `grok docs python` is
 promised to stay.
 """
-WITHOUT_MEMBERS = {"grok_cli.core.steps", "grok_cli.Config"}  # their docstring is what is needed
+WITHOUT_MEMBERS = {
+    "grok_cli",
+    "grok_cli.core.steps",
+    "grok_cli.Config",
+}  # their docstring is what is needed
 # Lines "::: NAME" stand for the documentation of that name: the site's builder reads them so.
 OPTIONS = "\n    options: {members: false}"
 NAMES = {
+    "On one screen": ("grok_cli",),
     "Train": ("grok_cli.train", "grok_cli.sweep"),
     "Look": ("grok_cli.load", "grok_cli.Run", "grok_cli.Runs", "grok_cli.plot"),
     "Networks": ("grok_cli.Snapshot", "grok_cli.core.steps.WithSteps", "grok_cli.core.steps"),
-    "Settings and errors": ("grok_cli.Config", "grok_cli.GrokError"),
+    "Settings and errors": (
+        "grok_cli.Config",
+        "grok_cli.GrokError",
+        "grok_cli.UsageError",
+        "grok_cli.GrokWarning",
+    ),
 }
 
 

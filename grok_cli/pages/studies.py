@@ -16,7 +16,8 @@ TITLE = "Every study"
 INTRODUCTION = """\
 A study is a sweep that comes with the program: `grok sweep NAME` runs it, and goes on with it when
 it was interrupted; `grok report runs/NAME` writes the page with its verdict and its figures. For
-the impatient: `grok sweep NAME --seeds 1 --until-grokked`. `grok docs figures` says more.
+the impatient: `grok sweep NAME --seeds 1 --until-grokked`. `grok docs figures` says more. The time
+is that of training all runs one after another, on the machine that the study's page names.
 """
 # Reports that were kept (`grok report --compact`), in a checkout; an installed package has none.
 KEPT = Path(grok_cli.__file__).parents[1] / "examples/reproduction"
@@ -30,8 +31,10 @@ def every() -> str:
     for file in study_files():
         spec, runs = read_spec(file), _runs(file)
         name = f"[`{file.stem}`](study-{file.stem}.md)"
-        rows.append([name, escaped(spec.question), str(len(runs)), _verdict(file.stem)])
-    return page(TITLE, INTRODUCTION, table(["study", "question", "runs", "what came out"], rows))
+        time = (_time(file.stem) or ["–"])[0]
+        rows.append([name, escaped(spec.question), str(len(runs)), time, _verdict(file.stem)])
+    heading = ["study", "question", "runs", "time (h:min:s)", "what came out"]
+    return page(TITLE, INTRODUCTION, table(heading, rows))
 
 
 def one(name: str) -> str:
@@ -44,9 +47,12 @@ def one(name: str) -> str:
     spec, runs = read_spec(file), _runs(file)
     steps = sorted({run.config.train.steps for run in runs})
     commands = f"$ grok sweep {name}\n$ grok report runs/{name}"
+    time = _time(name)
+    took = f"They took {time[0]} here, one after another ({time[1]}). " if time else ""
     size = (
-        f"{len(runs)} runs of {' or '.join(f'{count:,}' for count in steps)} steps. `grok sweep "
-        f"{name} --dry-run` estimates the time on this machine and says what is trained already."
+        f"{len(runs)} runs of {' or '.join(f'{count:,}' for count in steps)} steps. {took}`grok "
+        f"sweep {name} --dry-run` estimates the time on your machine, and says what is trained "
+        "already."
     )
     return page(
         f"Study {name}",
@@ -71,6 +77,13 @@ def _runs(file: Path) -> list[PlannedRun]:
 def _report(name: str) -> str | None:
     file = KEPT / name / "README.md"
     return file.read_text(encoding="utf-8") if file.exists() else None
+
+
+def _time(name: str) -> tuple[str, str] | None:
+    """How long the runs of a report that was kept took to train, and on what machine."""
+    line = r"^Training time of all runs, one after another: (.+?); (.+)\.$"
+    found = re.search(line, _report(name) or "", re.MULTILINE)
+    return (found[1], found[2]) if found else None
 
 
 def _verdict(name: str) -> str:

@@ -20,7 +20,19 @@ MISFIT = "its weights do not fit the model that its configuration describes"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A model at a step, and the configuration of its run."""
+    """A model at a step, and the configuration of its run.
+
+    Attributes:
+        path: the file.
+        step: number of updates.
+        config: every setting of the run.
+        weights: by name, on the CPU; matrices [out in], `embed` [vocab d], `pos` [pos d].
+
+    Examples:
+        >>> snapshot = run.snapshot(step=20)
+        >>> snapshot.step, snapshot.path.name, snapshot.weights["embed"].shape
+        (20, 'step_000020.pt', torch.Size([14, 16]))
+    """
 
     path: Path
     step: int
@@ -28,7 +40,12 @@ class Snapshot:
     weights: dict[str, Tensor]
 
     def dataset(self) -> Dataset:
-        """The run's data set, on the CPU."""
+        """The run's data set, on the CPU.
+
+        Examples:
+            >>> run.snapshot().dataset().labels.shape
+            torch.Size([169])
+        """
         return Dataset.of(self.config)
 
     def model(self, vocab: int | None = None) -> Transformer:
@@ -38,7 +55,11 @@ class Snapshot:
             vocab: number of tokens; None: of the run's data set, which is then made.
 
         Raises:
-            CheckpointError: it has another vocabulary.
+            CheckpointError: it has another vocabulary. A `GrokError`.
+
+        Examples:
+            >>> run.snapshot().model()(run.dataset.tokens).shape
+            torch.Size([169, 14])
         """
         vocab = self.dataset().vocab if vocab is None else vocab
         if len(self.weights["embed"]) != vocab:

@@ -1,14 +1,15 @@
 """The interface for Python: what each name does, and what its example says."""
 
 import doctest
-import logging
+import inspect
 import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType
+from pkgutil import resolve_name
+from types import FunctionType, ModuleType
 from typing import Any, cast
 
 import polars as pl
@@ -16,11 +17,15 @@ import pytest
 import torch
 
 import grok_cli as grok
+from grok_cli import errors
 from grok_cli.cli.options import FLAGS, MEASURE
+from grok_cli.core import config, steps
 from grok_cli.core.config import Config
 from grok_cli.errors import GrokWarning, UsageError
 from grok_cli.library import plotting, progress, runs, sweeping, training
 from grok_cli.library.settings import Shortcuts
+from grok_cli.pages.interface import NAMES, WITHOUT_MEMBERS
+from grok_cli.runs import checkpoints
 from grok_cli.runs.settings import SHORT_NAMES
 from tests.conftest import SMALL, SMALL_FLAGS, small_config
 from tests.typed import Grok
@@ -64,9 +69,10 @@ def test_every_public_name_is_there_with_a_docstring_and_no_other() -> None:
         _ = grok.trian  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    "module", [training, runs, sweeping, plotting], ids=lambda module: module.__name__
-)
+HOMES = [grok, training, runs, sweeping, plotting, config, errors, checkpoints, steps]
+
+
+@pytest.mark.parametrize("module", HOMES, ids=lambda module: module.__name__)
 def test_examples_in_docstrings_are_true(module: ModuleType, finished: grok.Run) -> None:
     names = {"grok": grok, "run": finished}
     result = doctest.testmod(module, extraglobs=names, report=False, raise_on_error=False)
@@ -74,20 +80,32 @@ def test_examples_in_docstrings_are_true(module: ModuleType, finished: grok.Run)
     assert result.failed == 0
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("train", "load", "sweep", "plot", "Run", "Runs"),
-        *(f"Run.{name}" for name in vars(runs.Run) if not name.startswith("_")),
-        "Runs.results",
-    ],
-)
-def test_public_name_has_an_example(name: str) -> None:
-    value: Any = grok
-    for part in name.split("."):
-        value = getattr(value, part)
+def documented() -> dict[str, Any]:
+    """What the page of the Python interface lists, by name, and what belongs to it."""
+    named = {name: resolve_name(name) for names in NAMES.values() for name in names}
+    for name, value in list(named.items()):
+        if inspect.isclass(value) and name not in WITHOUT_MEMBERS:
+            for member, inner in vars(value).items():
+                if not member.startswith("_") and isinstance(inner, FunctionType | property):
+                    named[f"{name}.{member}"] = inner
+    return named
+
+
+DOCUMENTED = documented()
+ILLUSTRATED_BY_THEIR_METHODS = {"grok_cli.core.steps", "grok_cli.core.steps.WithSteps"}
+
+
+def test_page_of_the_interface_lists_every_public_name() -> None:
+    assert {f"grok_cli.{name}" for name in grok.__all__} <= DOCUMENTED.keys()
+
+
+@pytest.mark.parametrize("name", DOCUMENTED.keys() - ILLUSTRATED_BY_THEIR_METHODS)
+def test_public_name_has_an_example_that_is_run(name: str) -> None:
+    value = DOCUMENTED[name]
     assert "Examples:\n" in value.__doc__
     assert ">>> " in value.__doc__
+    home = value if inspect.ismodule(value) else inspect.getmodule(getattr(value, "fget", value))
+    assert home in HOMES
 
 
 def test_shortcuts_are_the_flags_of_the_command() -> None:
@@ -227,15 +245,17 @@ def test_new_run_has_no_metrics(here: Path) -> None:
     assert grok.Run(path).metrics().equals(pl.DataFrame(schema={"step": pl.Int64}))
 
 
-def test_nearest_snapshot_is_taken_and_named(
-    finished: grok.Run, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, "grok_cli"):
+def test_nearest_snapshot_is_taken_and_named(finished: grok.Run) -> None:
+    with pytest.warns(GrokWarning, match="no snapshot of step 57; step 60 is the nearest"):
         assert finished.snapshot(57).step == 60
-        assert "no snapshot of step 57; step 60 is the nearest" in caplog.text
-        caplog.clear()
-        assert (finished.snapshot().step, finished.snapshot(20).step) == (60, 20)
-        assert caplog.text == ""
+    assert (finished.snapshot().step, finished.snapshot(20).step) == (60, 20)  # no warning
+
+
+def test_warning_names_the_line_of_the_caller(finished: grok.Run) -> None:
+    for method in (finished.snapshot, finished.model, finished.cache):
+        with pytest.warns(GrokWarning, match="step 57") as caught:
+            method(57)
+        assert caught[0].filename == __file__
 
 
 def test_cache_is_the_forward_pass_of_the_model(finished: grok.Run) -> None:

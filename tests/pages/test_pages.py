@@ -66,6 +66,7 @@ def test_every_command_is_there_with_its_options_and_examples() -> None:
     for name in COMMANDS:
         assert f"## `grok {name}`" in text
     assert "* `--until-grokked`: Stop once test accuracy" in text
+    assert "* `branch`: Leave a run at any of its steps, and go on from there with " in text
     assert "**Examples**:\n\n```console\n$ grok docs\n$ grok docs cite\n```" in text
     assert "Examples:\n" not in text.replace("**Examples**:\n", "")
 
@@ -82,6 +83,8 @@ def test_study_has_question_command_and_file(name: str) -> None:
 def test_study_that_was_run_has_its_verdict_figures_and_published_steps() -> None:
     text = studies.one("ln-positions")
     assert "\n**Reproduced: " in text
+    assert "20 runs of 10,000 steps. They took 2:30:23 here, one after another (cpu " in text
+    assert "| 20 | 2:30:23 | Reproduced: " in studies.every()
     assert "![loss](ln-positions/loss.png)" in text
     assert "| `off` | test accuracy ≥ 0.995 | 6,283 | 7,764 | 7,900 |" in text
     assert "Reproduced: " in studies.every()
