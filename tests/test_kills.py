@@ -28,6 +28,7 @@ TRAIN = [
     "train",
     *SMALL_FLAGS,
     "--set=train.steps=400",
+    "--set=run.kernels=numba",
     "--measure",
     "rank:50",
     "--name",

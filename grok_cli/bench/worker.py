@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from grok_cli.bench.products import Products, matmul_gflops, step_works
+from grok_cli.bench.products import ProductsAlone, matmul_gflops, step_works
 from grok_cli.bench.stopwatch import StepTime, Stopwatch, work_clock
 from grok_cli.core.config import Config
 from grok_cli.core.process import one_thread, prepare_process
@@ -26,9 +26,9 @@ ENGINES = ("plain", "fast")
 PLATEAU_LOSS, PLATEAU_STEPS = 1e-6, 1500
 
 
-def bench_config(ln_type: str, engine: str) -> Config:
+def bench_config(ln_type: str, engine: str, kernels: str = "auto") -> Config:
     """The published run with this placement, on the CPU."""
-    run = {"engine": engine, "device": "cpu"}
+    run = {"engine": engine, "kernels": kernels, "device": "cpu"}
     return Config.model_validate({"model": {"ln_type": ln_type}, "run": run})
 
 
@@ -53,8 +53,8 @@ def compare(ln_type: str, phases: dict[str, str | None], rounds: int) -> dict[st
     """Step times of both engines in turn, from the states in files (None: the first steps), and of
     the products that the fast engine makes."""
     with one_thread():
-        works = step_works(Trainer(bench_config(ln_type, "fast")))
-    products = [Products(work.products) for work in works]
+        works = step_works(Trainer(bench_config(ln_type, "fast", "onednn")))  # sums in torch, too
+    products = [ProductsAlone(work.products) for work in works]
     gflops: list[float] = []
     alone: list[list[float]] = [[], []]
     phase_times = {}

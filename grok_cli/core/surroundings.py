@@ -40,6 +40,13 @@ class RunConfig(Section):
         description="plain: the readable model; fast: the same function with repeated and unused "
         "arithmetic left out; auto: fast, which trains every model.",
     )
+    kernels: Literal["auto", "torch", "onednn", "numba"] = Field(
+        "auto",
+        description="What the fast engine computes with on a CPU: torch; onednn: products that "
+        "use AVX-512 on every processor; numba: rows compiled, too (pip install "
+        "'grokking-lab[kernels]'); auto: the fastest here that pays, numba from 1,000 steps on. A "
+        "resumed run keeps what it began with.",
+    )
     save_every: int = Field(
         500,
         ge=1,

@@ -18,7 +18,11 @@ from grok_cli.runs.bystander import bystander
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.claim import Claim
 from grok_cli.runs.directory import DONE, RunDir, changed_settings
-from grok_cli.runs.environment import record_environment
+from grok_cli.runs.environment import (
+    record_environment,
+    warn_of_other_kernels,
+    with_its_kernels,
+)
 from grok_cli.runs.recorder import STATE_KEYS, RunRecorder
 from grok_cli.runs.tensor_files import CheckpointError, load_tensors
 
@@ -64,11 +68,13 @@ def _train(
 ) -> Outcome:
     """Train a claimed run."""
     facts = prepare_process(config.run.threads)
-    trainer = Trainer(config)
+    trainer = Trainer(with_its_kernels(run, config))
     recorder = RunRecorder(run, config)
     try:
         if not _go_on(run, trainer, recorder, should_stop):
             return Outcome("interrupted", "interrupted before the branch had begun")
+        if trainer.step > 0:
+            warn_of_other_kernels(run, trainer)
         record_environment(run, trainer, facts)
         wanted = config.measure.diagnostics
         initial = _initial_model(run, trainer) if wanted else None

@@ -28,6 +28,7 @@ from grok_cli.diagnostics.columns import present_column
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import RunDir
+from grok_cli.runs.environment import with_its_kernels
 from grok_cli.runs.tensor_files import load_tensors
 
 REPLAYED = (*TRAIN_COLUMNS, *NORM_COLUMNS, *TEST_COLUMNS)
@@ -144,7 +145,7 @@ def trainer_at(
             branch began.
     """
     rows = rows_until(run, step)
-    trainer = Trainer(config)
+    trainer = Trainer(with_its_kernels(run, config))
     if not _load_nearest(run, trainer, step) and config.branch.parent is not None:
         raise GrokError(
             f"{run.path}: the state with which this branch began is gone from {run.states_dir}; "
@@ -197,7 +198,7 @@ class _Replay(Recorder):
                     session = (self.run.sessions() or [{}])[-1]
                     made = ", ".join(
                         f"{key} {session[key]}"
-                        for key in ("torch", "threads", "engine", "device", "cpu")
+                        for key in ("torch", "threads", "engine", "kernels", "device", "cpu")
                         if key in session
                     )
                     raise GrokError(

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from grok_cli.bench import products, worker
 from grok_cli.bench.compare import Result, measure
-from grok_cli.bench.products import Products, step_works, work_of
+from grok_cli.bench.products import ProductsAlone, step_works, work_of
 from grok_cli.bench.stopwatch import StepTime, Stopwatch
 from grok_cli.cli.bench import bench as bench_command
 from grok_cli.core.config import Config
+from grok_cli.core.engines.fast.products import OneDnnProducts
 from grok_cli.core.training import Trainer
 from grok_cli.errors import GrokError, UsageError
 from tests.conftest import small_config
@@ -62,13 +63,14 @@ def test_products_and_sums_are_counted() -> None:
         a @ b  # 2 * 3 * 5 multiply-adds
         torch.zeros(2, 5).addmm_(a, b)  # the same
         c @ c.mT  # 4 * 2 * 3 * 2
+        OneDnnProducts.of(a, b.T)  # the first again
         torch.embedding_bag(a, torch.tensor([0, 1, 1]), torch.tensor([0]))  # 3 lines of 3
         a * a + a  # no product
 
     work = work_of(code)
-    assert work.product_flop == 2 * (30 + 30 + 48)
+    assert work.product_flop == 2 * (30 + 30 + 48 + 30)
     assert work.sum_flop == 2 * 9
-    assert Products(work.products).milliseconds() > 0
+    assert ProductsAlone(work.products).milliseconds() > 0
 
 
 def test_a_step_makes_three_products_a_row_and_an_evaluation_one() -> None:
@@ -78,7 +80,7 @@ def test_a_step_makes_three_products_a_row_and_an_evaluation_one() -> None:
     dataset, hidden = trainer.dataset, trainer.config.model.d_mlp
     per_row = 2 * hidden * dataset.vocab
     of_rows = [
-        sum(2 * a.size[0] * a.size[1] * b.size[1] for a, b in work.products if rows in a.size)
+        sum(product.flop for product in work.products if rows in product.left.size)
         for work, rows in zip(
             step_works(trainer), (len(dataset.train), len(dataset.test)), strict=True
         )
@@ -90,8 +92,11 @@ def test_a_step_makes_three_products_a_row_and_an_evaluation_one() -> None:
 def small_bench(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Measures small models, in this process; returns the jobs that were asked for."""
 
-    def config(ln_type: str, engine: str) -> Config:
-        return small_config(model__ln_type=ln_type, run__engine=engine, train__steps=10_000)
+    def config(ln_type: str, engine: str, kernels: str = "auto") -> Config:
+        return small_config(
+            **{"model__ln_type": ln_type, "train__steps": 10_000},
+            **{"run__engine": engine, "run__kernels": kernels},
+        )
 
     asked: list[list[str]] = []
 

@@ -4,6 +4,7 @@ import math
 from threading import Barrier
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines import Engine, FastEngine, PlainEngine, Score, make_engine
 from grok_cli.core.engines.fast import engine as fast_engine
+from grok_cli.core.engines.fast import kernels as compiled_kernels
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.factors import FactoredForm
 from grok_cli.core.engines.fast.feed import backward_from
@@ -81,10 +83,16 @@ def assert_same(config: Config, rows: Tensor | None = None) -> None:
 
 
 def config_of(
-    ln_type: str, model: dict[str, Any], n_layers: int, task: str, modulus: int
+    ln_type: str,
+    model: dict[str, Any],
+    n_layers: int,
+    task: str,
+    modulus: int,
+    kernels: str = "auto",
 ) -> Config:
     return Config.model_validate(
         {
+            "run": {"kernels": kernels},
             "data": {"task": task, "modulus": modulus},
             "model": model | {"ln_type": ln_type, "n_layers": n_layers},
             "train": {"dtype": "float64"},
@@ -92,13 +100,14 @@ def config_of(
     )
 
 
+@pytest.mark.parametrize("kernels", ["torch", "numba"])
 @pytest.mark.parametrize("ln_type", PLACEMENTS)
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(model=MODELS, task=st.sampled_from(TASKS), modulus=st.sampled_from([5, 7, 11]))
 def test_gradients_of_one_layer_are_exact(
-    ln_type: str, model: dict[str, Any], task: str, modulus: int
+    ln_type: str, kernels: str, model: dict[str, Any], task: str, modulus: int
 ) -> None:
-    assert_same(config_of(ln_type, model, 1, task, modulus))
+    assert_same(config_of(ln_type, model, 1, task, modulus, kernels))
 
 
 @pytest.mark.parametrize("ln_type", PLACEMENTS)
@@ -156,17 +165,25 @@ def test_gradients_of_every_bias_are_exact_in_the_form_that_knows_it(
     assert type(engines(config)[1].form) is form
 
 
-@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize(("n_layers", "kernels"), [(1, "torch"), (1, "numba"), (2, "torch")])
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(rows=st.lists(st.integers(0, 168), min_size=1, max_size=20))
-def test_gradients_of_any_rows_are_exact(n_layers: int, rows: list[int]) -> None:
-    config = small_config(train__dtype="float64", model__n_layers=n_layers, model__ln_type="pre")
+def test_gradients_of_any_rows_are_exact(n_layers: int, kernels: str, rows: list[int]) -> None:
+    config = small_config(
+        **{"train__dtype": "float64", "run__kernels": kernels},
+        **{"model__n_layers": n_layers, "model__ln_type": "pre"},
+    )
     assert_same(config, torch.tensor(rows))
 
 
-@pytest.mark.parametrize("ln_type", ["off", "pre", "peri"])
-def test_gradients_do_not_depend_on_the_parts_that_rows_are_cut_into(ln_type: str) -> None:
-    config = small_config(train__dtype="float64", model__ln_type=ln_type)
+FORMS = [("off", "torch"), ("pre", "torch"), ("off", "numba"), ("pre", "numba"), ("peri", "torch")]
+
+
+@pytest.mark.parametrize(("ln_type", "kernels"), FORMS)
+def test_gradients_do_not_depend_on_the_parts_that_rows_are_cut_into(
+    ln_type: str, kernels: str
+) -> None:
+    config = small_config(train__dtype="float64", model__ln_type=ln_type, run__kernels=kernels)
     _, fast = engines(config)
     whole, gradients = step(fast, fast.dataset.train)
     (fast.form.kernel if ln_type != "peri" else fast.form).chunk = 7
@@ -176,11 +193,12 @@ def test_gradients_do_not_depend_on_the_parts_that_rows_are_cut_into(ln_type: st
         torch.testing.assert_close(part_gradients[name], gradient, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("kernels", ["torch", "onednn", "numba"])
 @pytest.mark.parametrize("ln_type", ["off", "attn-pre", "pre", "post"])
-def test_losses_of_a_hundred_steps_agree_to_float32(ln_type: str) -> None:
+def test_losses_of_a_hundred_steps_agree_to_float32(ln_type: str, kernels: str) -> None:
     losses = {}
     for engine in ("plain", "fast"):
-        config = small_config(model__ln_type=ln_type, run__engine=engine)
+        config = small_config(model__ln_type=ln_type, run__engine=engine, run__kernels=kernels)
         trainer = Trainer(config)
         losses[engine] = []
         for _ in range(100):
@@ -190,9 +208,9 @@ def test_losses_of_a_hundred_steps_agree_to_float32(ln_type: str) -> None:
     assert losses["fast"] == pytest.approx(losses["plain"], rel=1e-4)
 
 
-@pytest.mark.parametrize("ln_type", ["off", "pre", "peri"])
-def test_same_weights_give_the_same_bits(ln_type: str) -> None:
-    config = small_config(model__ln_type=ln_type)
+@pytest.mark.parametrize(("ln_type", "kernels"), FORMS)
+def test_same_weights_give_the_same_bits(ln_type: str, kernels: str) -> None:
+    config = small_config(model__ln_type=ln_type, run__kernels=kernels)
     _, fast = engines(config)
     train = fast.dataset.train
     first, gradients = step(fast, train)
@@ -234,6 +252,12 @@ def test_answer_is_cross_entropy_at_any_size(scale: float, dtype: torch.dtype) -
     answer = Answer.of(logits.clone(), labels[:, None], torch.float64)
     gradient = torch.empty_like(logits)
     answer.write_gradient(labels[:, None], 1.0, gradient)
+    compiled = torch.cat((torch.zeros(50, 2), logits), 1)
+    loss, correct = compiled_kernels.answer(
+        *(compiled.numpy(), 2, 9, labels[:, None].numpy(), np.zeros((0, 0), np.float32)), 1.0
+    )
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+    assert correct == answer.score.correct
     tolerance = {"rtol": 1e-11, "atol": 0.0} if dtype == torch.float64 else {}
     assert answer.score.loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert answer.score.correct == (logits.argmax(1) == labels).sum()
@@ -300,6 +324,8 @@ def test_the_paper_s_placements_factor() -> None:
         {"model__ln_type": "attn-pre", "model__mlp_type": "gated"},
         {"model__ln_type": "off", "model__n_layers": 2},
         {"model__subtract_init": True, "model__scale_as": "temperature"},
+        {"model__ln_type": "pre", "model__subtract_init": True, "run__kernels": "numba"},
+        {"model__mlp_type": "gated", "run__kernels": "numba"},
     ],
 )
 def test_training_is_the_same_with_any_number_of_threads(

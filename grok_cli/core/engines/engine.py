@@ -24,7 +24,13 @@ class Score(NamedTuple):
 
 @runtime_checkable
 class Engine(Protocol):
-    """Computes scores and gradients of one model on one data set."""
+    """Computes scores and gradients of one model on one data set.
+
+    Attributes:
+        kernels: what it computes with, as in `run.kernels`.
+    """
+
+    kernels: str
 
     def step(self, rows: Int[Tensor, " batch"]) -> Score:
         """Score of the rows; leaves its loss's gradient in `.grad` of each trainable parameter."""

@@ -14,6 +14,8 @@ from grok_cli.core.model import Transformer
 class PlainEngine:
     """The readable model and autograd."""
 
+    kernels = "torch"
+
     def __init__(self, config: Config, model: Transformer, dataset: Dataset) -> None:
         self.model, self.dataset = model, dataset
         self.losses = losses_of(config.train)

@@ -7,6 +7,7 @@ from torch import Tensor
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines.engine import Score
+from grok_cli.core.engines.fast.choice import choose_kernels
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.factors import FactoredForm
 from grok_cli.core.engines.fast.layers import LayeredForm
@@ -32,8 +33,10 @@ class FastEngine:
         loss_dtype: torch.dtype = getattr(torch, config.train.loss_dtype)
         losses = losses_of(config.train)
         self.form: FactoredForm | LayeredForm
-        if FactoredForm.fits(model, losses):
-            self.form = FactoredForm(model, dataset.p, loss_dtype, chunk, self.crew)
+        factored = FactoredForm.fits(model, losses)
+        self.kernels = choose_kernels(config, dataset.labels.device, factored)
+        if factored:
+            self.form = FactoredForm(model, dataset.p, loss_dtype, chunk, self.crew, self.kernels)
         else:
             self.form = LayeredForm(model, dataset.p, losses, loss_dtype, chunk, self.crew)
         self.initial = initial_logits(model, dataset, chunk)

@@ -12,6 +12,7 @@ from torch import Tensor
 from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.feed import backward_from
+from grok_cli.core.engines.fast.products import OneDnnProducts, Products, has_onednn
 from grok_cli.core.engines.fast.rows import Factors, RowKernel
 from grok_cli.core.engines.fast.tables import RowLookups, TokenTables
 from grok_cli.core.loss import RowLosses, row_losses
@@ -24,12 +25,26 @@ class FactoredForm:
     n_queries = 1
 
     def __init__(
-        self, model: Transformer, p: int, loss_dtype: torch.dtype, chunk: int, crew: Crew
+        self,
+        model: Transformer,
+        p: int,
+        loss_dtype: torch.dtype,
+        chunk: int,
+        crew: Crew,
+        kernels: str,
     ) -> None:
         self.model, self.p = model, p
         self.block = model.layers()[0]
-        normed = "mlp" in self.block.sites
-        self.kernel = RowKernel(model.config, len(model.embed), normed, loss_dtype, chunk, crew)
+        on_onednn = kernels != "torch" and has_onednn(model.embed.dtype, model.embed.device)
+        self.kernel = row_kernel(kernels)(
+            model.config,
+            len(model.embed),
+            "mlp" in self.block.sites,
+            loss_dtype,
+            chunk,
+            crew,
+            OneDnnProducts if on_onednn else Products,
+        )
 
     @staticmethod
     def fits(model: Transformer, losses: RowLosses) -> bool:
@@ -102,3 +117,12 @@ class FactoredForm:
             return stacked, b_in
         bias: Tensor = norm.bias  # type: ignore[assignment]
         return stacked - stacked.mean(1, keepdim=True), w_in @ bias + b_in
+
+
+def row_kernel(kernels: str) -> type[RowKernel]:
+    """What computes the rows; numba is imported where it is used."""
+    if kernels != "numba":
+        return RowKernel
+    from grok_cli.core.engines.fast.compiled import CompiledRowKernel
+
+    return CompiledRowKernel

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
+from grok_cli.core.engines.fast.products import Products
 from grok_cli.core.engines.fast.tables import RowLookups
 from grok_cli.core.model_config import ModelConfig
 
@@ -37,7 +38,7 @@ class Factors(NamedTuple):
     Attributes:
         table: A, whose sums over a row's terms are first the MLP's inputs (before the division by
             sigma), then (with a norm before the MLP) C r, then the logits without the MLP's part,
-            and zeros up to a multiple of 8, at which sums are fastest.
+            and zeros up to a multiple of columns at which sums are fastest.
         weight: w, and 1 for the constant line.
         readout: V.
         bias: what the MLP's inputs get after the norm; None without a norm before the MLP.
@@ -131,7 +132,13 @@ class Backward(NamedTuple):
 
 
 class RowKernel:
-    """Scores rows, and differentiates their mean loss with respect to the factors."""
+    """Scores rows, and differentiates their mean loss with respect to the factors.
+
+    Attributes:
+        multiple: of how many columns sums are fastest.
+    """
+
+    multiple = 8
 
     def __init__(
         self,
@@ -141,7 +148,9 @@ class RowKernel:
         loss_dtype: torch.dtype,
         chunk: int,
         crew: Crew,
+        products: type[Products],
     ) -> None:
+        self.products = products
         self.act, self.act_backward = ACTIVATIONS[config.activation]
         self.gated = config.mlp_type == "gated"
         self.normed, self.eps = normed, config.norm_eps
@@ -151,7 +160,7 @@ class RowKernel:
         self.y = slice(0, inputs)
         self.z = slice(inputs, inputs + stream)
         self.logits = slice(inputs + stream, inputs + stream + vocab)
-        self.columns = -(-self.logits.stop // 8) * 8
+        self.columns = -(-self.logits.stop // self.multiple) * self.multiple
 
     def evaluate(self, factors: Factors, rows: RowLookups) -> Score:
         """Score of the rows."""
@@ -194,8 +203,9 @@ class RowKernel:
         forward = self.forward(factors, rows, part)
         d_y, d_z, d_logits = d_sums[:, self.y], d_sums[:, self.z], d_sums[:, self.logits]
         forward.answer.write_gradient(rows.labels[part], 1 / len(rows.labels), d_logits)
-        d_readout = d_logits.T @ forward.hidden
-        self.write_activation_gradient(d_logits @ factors.readout, forward.inputs, d_y)
+        d_readout = self.products.of(d_logits.T, forward.hidden.T)
+        d_hidden = self.products.of(d_logits, factors.readout.T)
+        self.write_activation_gradient(d_hidden, forward.inputs, d_y)
         if forward.inverse_sigma is None:
             return Backward(forward.answer.score, d_readout, None)
         d_bias = d_y.sum(0)
@@ -213,7 +223,7 @@ class RowKernel:
             inverse_sigma = (z.square().mean(1, keepdim=True) + self.eps).rsqrt()
             inputs = torch.addcmul(factors.bias, y, inverse_sigma)
         hidden = self.activate(inputs)
-        logits.addmm_(hidden, factors.readout.T)
+        self.products.add(logits, hidden, factors.readout)
         if rows.offset is not None:
             logits -= rows.offset[part]
         answer = Answer.of(logits, rows.labels[part], self.loss_dtype)
