@@ -63,6 +63,20 @@ class Browser:
         mouse = {"type": "pointer", "id": "mouse", "actions": [move]}
         self.call("POST", "/actions", {"actions": [mouse]})
 
+    def drag(self, kind: str, *places: tuple[float, float]) -> None:
+        """Press a mouse's button, or put down a finger ("touch"), and move from place to place."""
+        moves = [
+            {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)} for x, y in places
+        ]
+        steps = [
+            moves[0],
+            {"type": "pointerDown", "button": 0},
+            *moves[1:],
+            {"type": "pointerUp", "button": 0},
+        ]
+        pointer = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}}
+        self.call("POST", "/actions", {"actions": [pointer | {"actions": steps}]})
+
     def messages(self) -> list[str]:
         """What the console got since the last call."""
         return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"})]

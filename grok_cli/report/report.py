@@ -11,19 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from grok_cli.core.phases import GENERALISED
 from grok_cli.core.placement import PLACEMENTS
+from grok_cli.errors import UsageError
 from grok_cli.figures.chart import Legend, Reference
 from grok_cli.figures.names import legend_of
 from grok_cli.report.command import train_command
 from grok_cli.report.published import PublishedGroup, published
 from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
-from grok_cli.report.verdict import Comparison, compare, overall
+from grok_cli.report.verdict import Comparison, compare, halves, overall
 from grok_cli.results import Group, Results, Run
 from grok_cli.results.group import PLACEMENT, SEEDS, shown, varying_keys
-from grok_cli.results.phases import PhaseStats, generalised, phase_stats
+from grok_cli.results.phases import PhaseStats, phase_stats
 from grok_cli.results.run import STEP
 from grok_cli.results.survival import Median
-from grok_cli.results.times import median_told
+from grok_cli.results.times import median_told, times_to
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.sweep_record import read_records
 from grok_cli.sweeps.plan import plan_runs
@@ -202,19 +204,11 @@ class Report:
             return "Nothing to say yet: no run is finished."
         if self.comparisons:
             return overall(self.comparisons)
-        stats = {self.names[g.group.name]: g.stats for g in generalised(self.finished)}
-        reached = {name: found for name, found in stats.items() if found.mean is not None}
-        if not reached:
-            return f"No group generalised within {self._longest:,} steps."
-        whole = sum(found.events == found.runs for found in reached.values())
-        count = f"{whole} of {len(self.results.groups)} groups generalised in all finished runs"
-        if whole < len(reached):
-            count += f", {len(reached) - whole} in some"
-        order = sorted(reached, key=lambda name: reached[name].mean or 0)
-        text = f"{count}; first {order[0]}, at step {_told(reached[order[0]])}"
-        if len(order) > 1:
-            text += f"; last {order[-1]}, at step {_told(reached[order[-1]])}"
-        return f"{text}. No published number to compare with."
+        try:
+            times = times_to(self.results, "generalised", GENERALISED)
+        except UsageError:
+            return "Nothing to say: test accuracy was not measured."
+        return halves({self.names[found.group.name]: found.median for found in times.groups})
 
     @property
     def state(self) -> str:
@@ -229,10 +223,6 @@ class Report:
         if self.missing:
             parts.append(f"{len(self.missing)} runs of the study have not been started")
         return "; ".join(parts)
-
-    @property
-    def _longest(self) -> int:
-        return max(map(_length, self.runs))
 
     @cached_property
     def settings_columns(self) -> list[str]:
@@ -332,11 +322,6 @@ def _group_row(name: str, group: Group) -> GroupRow:
         train_loss=final("train/loss", ".2g"),
         test_loss=final("test/loss", ".2g"),
     )
-
-
-def _told(stats: PhaseStats) -> str:
-    """A mean, with how many runs it is of."""
-    return f"{stats.mean or 0:,.0f} (mean of {stats.count} runs)"
 
 
 def _final(run: Run) -> Mapping[str, Any]:

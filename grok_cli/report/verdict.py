@@ -33,7 +33,10 @@ from grok_cli.report.replay import (
     reached,
     seed_steps,
 )
+from grok_cli.results.survival import Median
 
+NAMED = 4  # groups in a sentence
+ALONE = "No published number to compare with."
 LEAST = 100  # steps; agreement up to an earlier one is no replay
 REPLAYED, REPRODUCED = "replayed", "reproduced"
 NOT_REPRODUCED, UNDECIDED = "not reproduced", "undecided"
@@ -224,6 +227,34 @@ def overall(comparisons: Sequence[Comparison]) -> str:
         names = ", ".join(named[REPLAYED])
         parts.append(f"Replayed: {names}, {_extent(replayed)}.")
     return " ".join(parts)
+
+
+def halves(medians: Mapping[str, Median]) -> str:
+    """The verdict where nothing was published: when half of the runs of each group generalised.
+
+    Args:
+        medians: of all runs begun, by the group's name.
+    """
+    within = f"within {max(found.last for found in medians.values()):,.0f} steps"
+    if not any(found.events for found in medians.values()):
+        return f"No run generalised {within}. {ALONE}"
+
+    def who(names: Sequence[str]) -> str:
+        name = " with {}" if len(medians) > 1 else ""
+        told = [f"{name.format(each)} ({medians[each].count})" for each in names[:NAMED]]
+        return ",".join(told) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+    steps = {name: found.step for name, found in medians.items() if found.step is not None}
+    order = sorted(steps, key=lambda name: steps[name])
+    late = [name for name in medians if name not in steps]
+    shown = order if len(order) <= NAMED else [order[0], order[-1]]
+    text = ", ".join(f"by step {steps[name]:,.0f}{who([name])}" for name in shown)
+    if len(shown) < len(order):
+        text += f", {len(order) - len(shown)} groups between them"
+    if not order:
+        return f"Fewer than half of the runs generalised {within}{who(late)}. {ALONE}"
+    rest = f"; fewer than half {within}{who(late)}" if late else ""
+    return f"Half of the runs generalised {text}{rest}. {ALONE}"
 
 
 def _order(comparisons: Sequence[Comparison]) -> str:

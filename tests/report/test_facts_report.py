@@ -9,6 +9,8 @@ import pytest
 from grok_cli.report.output import runs_table, write_markdown
 from grok_cli.report.pages import dash, html_page, markdown_page
 from grok_cli.report.report import make_report, train_command
+from grok_cli.report.verdict import halves
+from grok_cli.results.survival import Curve, Sample
 from tests.written_runs import Rows, make_run
 
 ROWS: Rows = {"step": [1, 2], "test/loss": [2.0, 0.001], "test/accuracy": [0.1, 1.0]}
@@ -54,15 +56,40 @@ def test_the_table_of_runs_says_how_long_each_took(tmp_path: Path) -> None:
     assert report.training_time == "0:00:12"
 
 
-def test_without_published_numbers_the_verdict_tells_the_first_and_the_last(tmp_path: Path) -> None:
+def test_without_published_numbers_the_verdict_tells_when_half_had_generalised(
+    tmp_path: Path,
+) -> None:
     for ln_type, early in (("off", 0.1), ("pre", 1.0)):
         rows: Rows = {"step": [10, 20], "test/accuracy": [early, 1.0]}
         make_run(tmp_path / "runs", rows, data__modulus=11, model__ln_type=ln_type)
     assert make_report(tmp_path / "runs").verdict == (
-        "2 of 2 groups generalised in all finished runs; first pre (M+A*), at step 10 (mean of "
-        "1 of 1 runs); last off (No LN), at step 20 (mean of 1 of 1 runs). No "
-        "published number to compare with."
+        "Half of the runs generalised by step 10 with pre (M+A*) (1 of 1), by step 20 with "
+        "off (No LN) (1 of 1). No published number to compare with."
     )
+
+
+def test_a_verdict_never_leaves_out_those_that_did_not() -> None:
+    def told(**groups: list[int | None]) -> str:
+        curves = {
+            name: Curve.of(Sample.of([at or 900 for at in steps], [at is not None for at in steps]))
+            for name, steps in groups.items()
+        }
+        return halves({name: curve.median for name, curve in curves.items()}).partition(". ")[0]
+
+    assert told(a=[10, 20, None]) == "Half of the runs generalised by step 20 (2 of 3)"
+    assert told(a=[10, None, None]) == (
+        "Fewer than half of the runs generalised within 900 steps (1 of 3)"
+    )
+    assert told(a=[None], b=[None]) == "No run generalised within 900 steps"
+    assert told(a=[30], b=[10], c=[7, None, None], d=[None]) == (
+        "Half of the runs generalised by step 10 with b (1 of 1), by step 30 with a (1 of 1); "
+        "fewer than half within 900 steps with c (1 of 3), with d (0 of 1)"
+    )
+    assert told(**{name: [step] for step, name in enumerate("abcdef", 1)}) == (
+        "Half of the runs generalised by step 1 with a (1 of 1), by step 6 with f (1 of 1), "
+        "4 groups between them"
+    )
+    assert told(a=[1], **{name: [None] for name in "bcdefg"}).endswith("with e (0 of 1) and 2 more")
 
 
 @pytest.fixture

@@ -214,8 +214,9 @@ def test_a_group_in_which_one_seed_generalised_is_not_said_to_have(tmp_path: Pat
         summary["generalised_at"] = 380 if reached == 1 else None
         (run / "summary.json").write_text(json.dumps(summary))
     report = make_report(tmp_path / "runs")
-    assert report.verdict.startswith("0 of 1 groups generalised in all finished runs, 1 in some")
-    assert "at step 380 (mean of 1 of 3 runs)" in report.verdict
+    assert report.verdict.startswith(
+        "Fewer than half of the runs generalised within 380 steps (1 of 3)."
+    )
     assert "380<small>1 of 3</small>" in html_page(report)
     assert "380 (1 of 3)" in markdown_page(report, [])
 
@@ -229,7 +230,7 @@ def test_a_group_has_its_median_with_those_that_did_not_generalise(tmp_path: Pat
         (run / "summary.json").write_text(json.dumps(told))
     report = make_report(tmp_path / "runs")
     assert str(report.groups[0].median) == "30 (20..–)"
-    assert "<td>30<small>(20..–) 2 of 3</small></td>" in html_page(report)
+    assert "<td>30<small> (20..–) 2\u00a0of\u00a03</small></td>" in html_page(report)
     assert "| 30 (20..–), 2 of 3 |" in markdown_page(report, [])
 
 

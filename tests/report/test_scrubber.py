@@ -230,6 +230,36 @@ def test_a_press_on_a_curve_moves_there_and_a_run_without_snapshots_says_so(
 
 
 @needs_browser
+@pytest.mark.parametrize("kind", ["mouse", "touch"])
+def test_mouse_and_finger_draw_the_line_along_the_curves_and_move_the_slider(
+    chromium: Browser, opened: Open, kind: str
+) -> None:
+    told = "return document.querySelector('#inside .told-step').textContent"
+
+    def box(part: str) -> tuple[float, float, float]:
+        """Left and right end of a part, and its middle from above, where they are to be seen."""
+        found = chromium.run(
+            f"const part = document.querySelector('#inside {part}');"
+            "part.scrollIntoView({block: 'center'});"
+            "const b = part.getBoundingClientRect(); return [b.left, b.right, b.top + b.height / 2]"
+        )
+        return found[0], found[1], found[2]
+
+    opened("step=0")
+    left, right, middle = box("canvas[data-curve=loss]")
+    chromium.drag(kind, (left + 60, middle), (right - 19, middle))  # the axis ends 18 before it
+    assert chromium.run(told) == "step 50"  # a point before its end: not yet step 60
+    chromium.drag(kind, (left + 60, middle), (right - 10, middle), (right - 18, middle))
+    assert chromium.run(told) == "step 60"
+    assert "snapshot of step 60" in chromium.run(SHOWN)[0][1]
+    left, right, middle = box(".steps")
+    chromium.drag(kind, (right - 8, middle), ((left + right) / 2, middle), (left + 3, middle))
+    assert chromium.run(told) == "step 0"
+    assert "step=0" in chromium.run("return location.hash")
+    assert chromium.messages() == []
+
+
+@needs_browser
 @pytest.mark.parametrize("width", [360, 1400])
 def test_two_runs_fit_on_a_phone_and_on_a_wide_screen(
     chromium: Browser, opened: Open, report: Report, width: int

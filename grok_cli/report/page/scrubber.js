@@ -71,12 +71,18 @@ async function scrubber(cursors) {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `${panel.title}: ${panel.note}`);
       figure.append(caption, canvas);
+      if (panel.shares) {  // the scale of its colours
+        const ramp = document.createElement("span");
+        ramp.className = "ramp";
+        ramp.style.background = `linear-gradient(to right, ${head.colours.ramp})`;
+        figure.append(ramp);
+      }
       const keys = panel.kinds ? panel.kinds.names.map((name, i) => [name, head.colours.kinds[i]])
-        : panel.lines.length > 1 ? panel.lines.map((line) => [line.name, line.colour]) : [];
+        : panel.shares ? [["0"], ["1"]] : panel.lines.length > 1 ? panel.lines.map((line) => [line.name, line.colour]) : [];
       const list = document.createElement("ul");
       list.append(...keys.map(([name, colour]) => {
         const item = document.createElement("li");
-        item.style.setProperty("--group", colour);
+        if (colour) item.style.setProperty("--group", colour);
         item.textContent = name;
         return item;
       }));
@@ -85,12 +91,15 @@ async function scrubber(cursors) {
     }));
   };
 
+  // The last step of the curves' axis, and its place: part 0 is step 1, part 1 that step.
+  const last = () => Math.max(10, ...shown().flatMap((run) => run.curves.flatMap((curve) => stepsOf(curve).slice(-1))));
+
   // Train dashed, test solid, of the chosen runs; a line at the step.
   const drawCurves = (canvas, now) => {
     const { context, width, height } = pen(canvas), metric = canvas.dataset.curve, log = head.curves[metric];
     const found = shown().flatMap((run, place) => run.curves.filter((curve) => curve.metric === metric)
       .map((curve) => ({ ...curve, run, place, at: stepsOf(curve), y: numbers(buffer, curve.values) })));
-    const most = Math.max(10, ...found.flatMap((curve) => curve.at.slice(-1)));
+    const most = last();
     const known = found.flatMap((curve) => [...curve.y]).filter(Number.isFinite).map((value) => log ? Math.log10(value) : value);
     let low = log ? Math.floor(known.reduce((a, b) => Math.min(a, b), 0)) : 0, high = log ? Math.ceil(known.reduce((a, b) => Math.max(a, b), 0)) : 1;
     if (low === high) high += 1;
@@ -163,12 +172,18 @@ async function scrubber(cursors) {
     select.addEventListener("change", () => { stop(); setSteps(step()); draw(); keep(); });
   }
   for (const canvas of curves) {
-    canvas.addEventListener("pointerdown", (event) => {
+    const go = (event) => {
       const part = (event.offsetX - 40) / (canvas.clientWidth - 58);
-      const most = Math.max(10, steps.at(-1)), wanted = most ** Math.min(Math.max(part, 0), 1);
+      const wanted = last() ** Math.min(Math.max(part, 0), 1) * (1 + 1e-9);
       slider.value = Math.max(0, steps.findLastIndex((known) => known <= wanted));
       slider.dispatchEvent(new Event("input"));
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      if (event.pointerId) canvas.setPointerCapture(event.pointerId);
+      go(event);
     });
+    canvas.addEventListener("pointermove", (event) => { if (event.buttons & 1) go(event); });
   }
   const moved = () => { if (section.isConnected) { read(); draw(); } };
   window.addEventListener("hashchange", moved);
