@@ -27,6 +27,7 @@ from grok_cli.core.loss import row_losses
 from grok_cli.core.placement import HEAD_SITES, NORM_OF_SITE, PLACEMENTS, Placement
 from grok_cli.core.training import Trainer
 from tests.conftest import small_config
+from tests.waiting import PATIENCE
 
 TASKS = ["add", "divide", "quadratic", "sum-xor"]  # all pairs, b != 0, all pairs, more classes
 
@@ -362,7 +363,7 @@ def test_a_crew_keeps_order_uses_one_thread_each_and_hands_on_errors() -> None:
 
 
 def test_a_crew_computes_two_items_at_once() -> None:
-    meeting = Barrier(2, timeout=60)  # broken, if the second does not come
+    meeting = Barrier(2, timeout=PATIENCE)  # broken, if the second does not come
     assert sorted(Crew(2).map(lambda _: meeting.wait(), range(2))) == [0, 1]
 
 

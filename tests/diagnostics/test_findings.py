@@ -7,6 +7,7 @@ import torch
 
 from grok_cli.core.loss import row_losses
 from grok_cli.diagnostics.findings import ask, find
+from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
 from tests.diagnostics.builders import clock, small_network, small_subject
@@ -48,6 +49,15 @@ def test_findings_are_those_of_the_given_rows_and_of_the_loss_of_the_run() -> No
     entropy = float(torch.special.entr(share).sum())
     assert found.effective_rank == pytest.approx(math.exp(entropy), rel=1e-6)
     assert found.phase == "memorising"
+
+
+def test_losses_on_waves_are_those_of_the_diagnostic_with_the_temperature() -> None:
+    subject = small_subject(p=7, output_scaling=2.5, scale_as="temperature")
+    found, measured = find(subject), DIAGNOSTICS["progress"].measure(subject)
+    assert found.restricted_loss == measured["progress/restricted_loss"]
+    assert found.excluded_loss == measured["progress/excluded_loss"]
+    cold = find(small_subject(p=7))
+    assert found.restricted_loss != pytest.approx(cold.restricted_loss)
 
 
 def test_products_have_no_waves_to_be_found() -> None:

@@ -24,6 +24,7 @@ from grok_cli.runs.launch import train_run
 from grok_cli.runs.tensor_files import CheckpointError
 from tests.conftest import SMALL_FLAGS, small_config
 from tests.typed import Grok
+from tests.waiting import PATIENCE, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +82,7 @@ def test_run_killed_at_any_moment_resumes_to_the_same_bytes(
     command = [sys.executable, "-m", "grok_cli", "train", "--quiet", "--resume", str(run.path)]
     for rows_before_kill in (3, 25, 43):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None:
             if run.metrics_file.exists() and run.metrics_file.read_bytes().count(b"\n") > (
                 rows_before_kill
             ):
@@ -111,7 +111,7 @@ def test_signal_saves_and_exits_130(
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert out.splitlines()[-1] == str(run.path)
     assert f"grok train --resume {run.path}" in err
@@ -158,10 +158,7 @@ def test_claim_is_kept_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(claims, "TOUCH_EVERY", 0.01)
     with Claim(tmp_path) as claim:
         os.utime(claim.path, (0, 0))
-        deadline = time.monotonic() + 10
-        while claim.path.stat().st_mtime == 0 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert claim.path.stat().st_mtime > 0
+        wait_for(lambda: claim.path.stat().st_mtime > 0)
 
 
 def test_file_is_whole_or_absent_when_writing_fails(tmp_path: Path) -> None:
@@ -223,27 +220,27 @@ def test_foreign_checkpoint_is_named_as_such(tmp_path: Path) -> None:
         load_snapshot(file)
 
 
-def test_finished_run_is_left_as_it_is(finished: RunDir, grok: Grok) -> None:
+def test_finished_run_is_left_as_it_is(finished: RunDir, typed: Grok) -> None:
     before = finished.metrics_file.read_bytes()
-    result = grok("train", "--resume", str(finished.path))
+    result = typed("train", "--resume", str(finished.path))
     assert result.returncode == 0
     assert result.stdout.splitlines()[-1] == str(finished.path)
     assert finished.metrics_file.read_bytes() == before
 
 
 def test_resume_refuses_other_settings_and_takes_other_hardware(
-    finished: RunDir, grok: Grok
+    finished: RunDir, typed: Grok
 ) -> None:
-    refused = grok("train", "--resume", str(finished.path), "--lr", "0.1")
+    refused = typed("train", "--resume", str(finished.path), "--lr", "0.1")
     assert refused.returncode == 2
     assert "opt.learning_rate" in refused.stderr
-    taken = grok("train", "--resume", str(finished.path), "--threads", "2")
+    taken = typed("train", "--resume", str(finished.path), "--threads", "2")
     assert taken.returncode == 0
 
 
-def test_run_is_not_started_over_another(grok: Grok, tmp_path: Path) -> None:
+def test_run_is_not_started_over_another(typed: Grok, tmp_path: Path) -> None:
     train_run(create_run(tmp_path / "runs" / "mine", small_config()), small_config())
-    result = grok("train", *SMALL_FLAGS, "--name", "mine")
+    result = typed("train", *SMALL_FLAGS, "--name", "mine")
     assert result.returncode == 2
     assert "holds a run already" in result.stderr
 
