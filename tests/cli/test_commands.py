@@ -42,7 +42,7 @@ def test_version_is_the_packages(grok: Grok) -> None:
     assert grok("--version").stdout.strip() == __version__
 
 
-def test_train_then_look_then_measure(grok: Grok, tmp_path: Path) -> None:
+def test_train_then_look_then_measure(grok: Grok, typed: Grok, tmp_path: Path) -> None:
     trained = grok("train", "--ln-type", "M+A*", *SMALL_FLAGS)
     assert trained.returncode == 0, trained.stderr
     run = tmp_path / trained.stdout.splitlines()[-1]
@@ -50,11 +50,11 @@ def test_train_then_look_then_measure(grok: Grok, tmp_path: Path) -> None:
     assert "finished at step 60 of 60" in trained.stdout
     assert "\x1b" not in trained.stdout + trained.stderr
 
-    listed = grok("runs", "runs", "--json")
+    listed = typed("runs", "runs", "--json")
     assert json.loads(listed.stdout)[0]["status"] == "finished"
-    assert run.name in grok("runs", "runs").stdout
+    assert run.name in typed("runs", "runs").stdout
 
-    measured = grok("measure-entropy", str(run), "--csv", "e.csv", "--plot", "e.png")
+    measured = typed("measure-entropy", str(run), "--csv", "e.csv", "--plot", "e.png")
     assert measured.returncode == 0, measured.stderr
     table = pandas.read_csv(tmp_path / "e.csv")
     assert table["step"].tolist() == [0, 1, 10, 20, 40, 50, 60]
@@ -93,8 +93,8 @@ def test_json_is_all_that_stands_on_stdout(grok: Grok, tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
-def test_diverged_run_exits_1_with_a_hint(grok: Grok) -> None:
-    result = grok("train", "--lr", "1e30", *SMALL_FLAGS)
+def test_diverged_run_exits_1_with_a_hint(typed: Grok) -> None:
+    result = typed("train", "--lr", "1e30", *SMALL_FLAGS)
     assert result.returncode == 1
     assert "diverged" in result.stderr
     assert "try a smaller opt.learning_rate" in result.stderr
@@ -123,16 +123,16 @@ def test_mistake_ends_in_one_message_and_exit_2(
     assert "Traceback" not in result.stderr
 
 
-def test_config_show_prints_a_file_that_validates(grok: Grok, tmp_path: Path) -> None:
-    shown = grok("config", "show", "--ln-type", "M", "--set", "opt.eps=1e-9")
+def test_config_show_prints_a_file_that_validates(typed: Grok, tmp_path: Path) -> None:
+    shown = typed("config", "show", "--ln-type", "M", "--set", "opt.eps=1e-9")
     assert "--ln-type" in next(x for x in shown.stdout.splitlines() if "ln_type" in x)
     assert yaml.safe_load(shown.stdout)["model"]["ln_type"] == "mlp-pre"
     (tmp_path / "c.yaml").write_text(shown.stdout)
-    assert grok("config", "validate", "c.yaml").returncode == 0
+    assert typed("config", "validate", "c.yaml").returncode == 0
 
 
-def test_config_schema_is_json(grok: Grok) -> None:
-    schema = json.loads(grok("config", "schema").stdout)
+def test_config_schema_is_json(typed: Grok) -> None:
+    schema = json.loads(typed("config", "schema").stdout)
     assert set(schema["properties"]) == set(SECTIONS)
 
 

@@ -1,6 +1,5 @@
 """What a sweep file and flags say about the executor, and which mistakes are named."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from grok_cli.executors.ray.options import RayOptions
 from grok_cli.executors.registry import EXECUTORS, build_options
 from grok_cli.executors.slurm.options import SlurmOptions, slurm_minutes
 from grok_cli.sweeps.spec import read_spec
+from tests.typed import Grok
 
 Flags = dict[str, tuple[str, Any]]
 
@@ -144,16 +144,14 @@ def test_missing_extra_is_named_with_the_command(
         (["--executor", "slurm", "--cancel", "--json"], "--json and --fail-fast have no meaning"),
     ],
 )
-def test_flags_that_do_not_fit_end_the_command(
-    flags: list[str], message: str, grok: Callable[..., Any]
-) -> None:
-    result = grok("sweep", *flags)
+def test_flags_that_do_not_fit_end_the_command(flags: list[str], message: str, typed: Grok) -> None:
+    result = typed("sweep", *flags)
     assert result.returncode == 2
     assert message in result.stderr
 
 
-def test_status_of_local_runs(grok: Callable[..., Any], tmp_path: Path) -> None:
-    result = grok("sweep", "--status", "--seeds", "2", "--grid", "model.ln_type=pre")
+def test_status_of_local_runs(typed: Grok, tmp_path: Path) -> None:
+    result = typed("sweep", "--status", "--seeds", "2", "--grid", "model.ln_type=pre")
     assert result.returncode == 0, result.stderr
     first, _, last = result.stdout.splitlines()
     assert first.startswith("new          runs/add-pre-s456-")

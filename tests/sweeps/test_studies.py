@@ -205,15 +205,15 @@ def test_time_depends_on_settings_that_exist() -> None:
     assert set(PACE) <= set(KEYS)
 
 
-def test_show_and_copy_give_the_file(grok: Grok, tmp_path: Path) -> None:
+def test_show_and_copy_give_the_file(typed: Grok, tmp_path: Path) -> None:
     text = (STUDIES / "rmsnorm.yaml").read_text()
-    assert grok("studies", "show", "rmsnorm").stdout == text
-    assert grok("studies", "copy", "rmsnorm", "mine.yaml").stdout == "mine.yaml\n"
+    assert typed("studies", "show", "rmsnorm").stdout == text
+    assert typed("studies", "copy", "rmsnorm", "mine.yaml").stdout == "mine.yaml\n"
     assert (tmp_path / "mine.yaml").read_text() == text
-    refused = grok("studies", "copy", "rmsnorm", "mine.yaml")
+    refused = typed("studies", "copy", "rmsnorm", "mine.yaml")
     assert refused.returncode == 2
     assert "exists" in refused.stderr
-    unknown = grok("studies", "show", "rmsnorn")
+    unknown = typed("studies", "show", "rmsnorn")
     assert unknown.returncode == 2
     assert "did you mean rmsnorm?" in unknown.stderr
 
