@@ -1,0 +1,51 @@
+"""What a sweep measures of runs that are done: what they lack, and what is said if it cannot be."""
+
+from pathlib import Path
+
+from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.runs.directory import snapshot_step
+from grok_cli.runs.measured import add_measured
+from grok_cli.sweeps.lacks import lacks
+from grok_cli.sweeps.plan import PlannedRun, plan_runs
+from grok_cli.sweeps.spec import Spec
+from tests.sweeps.test_reuse import done
+from tests.typed import Grok
+
+
+def finished(directory: Path, *steps: int, **every: int) -> PlannedRun:
+    """A finished run with snapshots of these steps, in name only, and what is to be measured."""
+    spec = Spec(grid={"model.ln_type": ["off"]}, seeds=[1])
+    (run,) = plan_runs(spec, {"measure.diagnostics": every}, None, directory)
+    done(run)
+    run.run.snapshots_dir.mkdir()
+    for step in steps:
+        run.run.snapshot_file(step).write_bytes(b"no snapshot")
+    return run
+
+
+def test_a_step_that_one_diagnostic_has_measured_is_lacked_by_another(tmp_path: Path) -> None:
+    run = finished(tmp_path, 0, 1, 20, 30, 40, rank=20, margin=20)
+    columns = DIAGNOSTICS["rank"].columns(run.config.model)
+    add_measured(run.run.measured_file, {20: dict.fromkeys(columns, 1.0), 40: {columns[0]: 1.0}})
+    found = {lack.diagnostic: [snapshot_step(file) for file in lack.files] for lack in lacks(run)}
+    assert found == {"rank": [1, 40], "margin": [1, 20, 40]}
+
+
+def test_what_was_measured_while_training_is_not_lacked(tmp_path: Path) -> None:
+    run = finished(tmp_path, 20, rank=20, margin=20)
+    columns = DIAGNOSTICS["rank"].columns(run.config.model)
+    run.run.metrics_file.write_text(",".join(["step", *columns]) + "\n")
+    assert [lack.diagnostic for lack in lacks(run)] == ["margin"]
+
+
+def test_what_cannot_be_measured_is_said_and_makes_the_sweep_fail(
+    typed: Grok, tmp_path: Path
+) -> None:
+    run = finished(tmp_path / "runs", 20)
+    sweep = ["sweep", "--grid=model.ln_type=off", "--seeds=1,", "--runs-dir=runs"]
+    whole = typed(*sweep)
+    assert (whole.returncode, "not measured" in whole.stderr) == (0, False)
+    result = typed(*sweep, "--measure=rank:20")
+    assert "not measured: " in result.stderr
+    assert run.name in result.stderr
+    assert result.returncode == 1
