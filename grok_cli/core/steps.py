@@ -36,7 +36,7 @@ and once:
     logits         batch vocab           the output, scaled, an initial model subtracted
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from jaxtyping import Float, Int
@@ -131,9 +131,9 @@ class WithSteps(nn.Module):
 
     @torch.no_grad()
     def run_with_cache(
-        self, tokens: Int[Tensor, "batch 3"], names: Collection[str] | None = None
+        self, tokens: Int[Tensor, "batch 3"], names: str | Collection[str] | None = None
     ) -> dict[str, Tensor]:
-        """The values of the named steps (None: all) of a forward pass, without gradients.
+        """The values of a step, of several or of all (None) in a forward pass, without gradients.
 
         Names and shapes are those at the top of this file, e.g. "blocks.0.pattern"
         [batch head query key].
@@ -146,15 +146,19 @@ class WithSteps(nn.Module):
             >>> {name: list(value.shape) for name, value in cache.items()}
             {'blocks.0.pattern': [169, 2, 3, 3]}
         """
-        steps = Watched(names)
+        steps = Watched([names] if isinstance(names, str) else names)
         self(tokens, steps)
         steps.check()
         return steps.kept
 
     def run_with_hooks(
-        self, tokens: Int[Tensor, "batch 3"], hooks: Mapping[str, Replacement]
+        self,
+        tokens: Int[Tensor, "batch 3"],
+        hooks: Mapping[str, Replacement] | Iterable[tuple[str, Replacement]],
     ) -> Float[Tensor, "batch vocab"]:
         """The logits where each named step's value is replaced by its function of that value.
+
+        Hooks are {name: function}, or pairs (name, function), of which the last of a name counts.
 
         A function gets a tensor of the shape at the top of this file and returns one of the same
         shape; it must not change the tensor itself. Gradients flow through.
@@ -169,7 +173,7 @@ class WithSteps(nn.Module):
             >>> run.model().run_with_hooks(run.dataset.tokens[:2], without).shape
             torch.Size([2, 14])
         """
-        steps = Watched(replace=hooks)
+        steps = Watched(replace=dict(hooks))
         logits: Tensor = self(tokens, steps)
         steps.check()
         return logits

@@ -44,7 +44,7 @@ class RunConfig(Section):
         "auto",
         description="What the fast engine computes with on a CPU: torch; onednn: products that "
         "use AVX-512 on every processor; numba: rows compiled, too (pip install "
-        "'grokking-lab[kernels]'); auto: the fastest here that pays, numba from 1,000 steps on. A "
+        "'numba>=0.60'); auto: the fastest here that pays, numba from 1,000 steps on. A "
         "resumed run keeps what it began with.",
     )
     save_every: int = Field(

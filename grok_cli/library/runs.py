@@ -1,6 +1,7 @@
 """Runs on this disk, and what can be asked of them."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ class Run:
         Returns:
             A row a step, in order. Columns "step" (Int64) and one for each metric (Float64; losses
             in nats, accuracies as shares), empty where it was not measured. `.to_pandas()` makes a
-            frame of pandas'.
+            frame of pandas', with the extra [pandas].
 
         Raises:
             GrokError: a file is damaged.
@@ -234,8 +235,7 @@ class Run:
             hint = did_you_mean(rows, ROWS) or f"expected one of {', '.join(ROWS)}"
             raise UsageError(f"rows={rows!r}: no such rows; {hint}")
         dataset = self.dataset
-        wanted = [names] if isinstance(names, str) else names
-        return self.model(step).run_with_cache(dataset.tokens[dataset.rows(rows)], wanted)
+        return self.model(step).run_with_cache(dataset.tokens[dataset.rows(rows)], names)
 
     def measure(self, names: str | Sequence[str]) -> "pl.DataFrame":
         """Compute diagnostics from every snapshot, as `grok measure` does.
@@ -315,7 +315,7 @@ class Run:
         return Run(made_branch(self._files, at, given, giver, Path(runs_dir), name, progress))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Runs(Sequence[Run]):
     """Several runs: those of a sweep, of a directory, or of a glob. A sequence.
 
@@ -324,8 +324,10 @@ class Runs(Sequence[Run]):
 
     Examples:
         >>> runs = grok.load("runs")
-        >>> len(runs), runs[0].config.model.ln_type
-        (1, 'off')
+        >>> runs
+        1 runs: 1 finished
+        >>> [run.config.model.ln_type for run in runs]
+        ['off']
     """
 
     runs: tuple[Run, ...]
@@ -339,6 +341,10 @@ class Runs(Sequence[Run]):
 
     def __len__(self) -> int:
         return len(self.runs)
+
+    def __repr__(self) -> str:
+        counts = Counter(run.summary["status"] for run in self.runs)
+        return f"{len(self)} runs: {', '.join(f'{n} {status}' for status, n in counts.items())}"
 
     def results(
         self,

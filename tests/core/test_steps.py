@@ -160,3 +160,14 @@ def test_another_shape_is_refused() -> None:
 def test_a_function_that_returns_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match=r"'blocks.0.z' returned None; expected a tensor of shape"):
         random_model().run_with_hooks(TOKENS, {"blocks.0.z": lambda z: None})  # type: ignore[dict-item, return-value]
+
+
+def test_hooks_may_be_pairs() -> None:
+    model = random_model()
+    hooks = {"blocks.0.mlp_out": torch.zeros_like, "blocks.0.z": lambda z: 2 * z}
+    as_pairs = model.run_with_hooks(TOKENS, list(hooks.items()))
+    assert torch.equal(as_pairs, model.run_with_hooks(TOKENS, hooks))
+
+
+def test_one_name_may_stand_alone() -> None:
+    assert random_model().run_with_cache(TOKENS, "logits").keys() == {"logits"}

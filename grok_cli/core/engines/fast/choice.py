@@ -57,7 +57,7 @@ def hindrance_to_numba(dtype: torch.dtype) -> str:
 
         compile_kernels(dtype)
     except ImportError as error:
-        return f"{error} (pip install 'grokking-lab[kernels]')"
+        return f"{error} (pip install 'numba>=0.60')"
     except Exception as error:  # of a folder that cannot be written, a processor without support
         return " ".join(str(error).split())[:200] or type(error).__name__
     return ""
