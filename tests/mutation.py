@@ -64,19 +64,17 @@ SLOW = [
     "tests/diagnostics/test_measures.py::test_attention_on_the_published_rows_is_the_published_entropy",
     "tests/diagnostics/test_spectra.py::test_exponent_equals_that_of_the_powerlaw_package",
     *(
-        f"tests/report/test_report.py::test_{test}"  # those in a browser, and a sweep
-        for test in (
-            "sweep_then",
-            "figures_are",
-            "hovering",
-            "the_box",
-            "pressing",
-            "every_chart",
-            "tables_fit",
-            "page_never",
-            "dark_screens",
+        f"tests/report/test_{file}.py::test_{test}"  # those in a browser, and a sweep
+        for file, tests in (
+            ("report", ("sweep_then", "figures_are", "hovering", "the_box", "pressing")),
+            ("report", ("every_chart", "tables_fit", "page_never", "dark_", "print_")),
+            ("scrubber", ("arrow_keys", "the_address", "a_press", "two_runs", "commands")),
+            ("scrubber", ("who_asked", "play_goes")),
+            ("server", ("new_points_come_into",)),
         )
+        for test in tests
     ),
+    "tests/runs/test_wandb.py",
     "tests/sweeps/test_kill.py",
     "tests/sweeps/test_studies.py::test_shortened_study_trains_to_a_report",
 ]
@@ -134,6 +132,7 @@ def run(asked: argparse.Namespace) -> None:
     """mutmut on these parts, each tried by the tests of its folder."""
     settings = config()
     settings.pytest_add_cli_args += [f"--deselect={test}" for test in SLOW]
+    settings.pytest_add_cli_args += ["--timeout=0"]  # mutmut has its own, and machines are busy
     if asked.parts:
         settings.only_mutate = [f"grok_cli/{part}*" for part in asked.parts]
         settings.pytest_add_cli_args_test_selection = sorted(
