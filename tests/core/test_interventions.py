@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from grok_cli.core.branch import BranchConfig
-from grok_cli.core.interventions import Given, State, adapted, intervene, named, only
+from grok_cli.core.interventions import (
+    Given,
+    State,
+    adapted,
+    intervene,
+    moments_of,
+    named,
+    only,
+    optimizer_state,
+)
 from grok_cli.errors import UsageError
 
 P = 8
@@ -121,3 +130,15 @@ def test_parts_names_and_patterns_name_parameters() -> None:
     assert named(["blocks.1.*"], names, "x") == ["blocks.1.attn.qkv"]
     with pytest.raises(UsageError, match="x: the network has no unembedding"):
         named(["unembedding"], names, "x")
+
+
+def test_adam_and_adamw_go_on_with_each_others_moments_and_steps() -> None:
+    """A count of steps that began anew beside old moments would blow up the first updates."""
+    values = [[torch.tensor([1.0])], [torch.tensor([2.0])], [torch.tensor(5.0)]]
+    adamw = dict(zip(("m", "v", "t"), values, strict=True))
+    adam = dict(zip(("exp_avg", "exp_avg_sq", "step"), values, strict=True))
+    for before, after_ in ((adam, adamw), (adamw, adam), (adam, adam)):
+        moments = moments_of(before, ["w"])
+        assert moments == {"m": {"w": 1}, "v": {"w": 2}, "t": {"w": 5}}
+        begun = {name: [torch.zeros_like(value[0])] for name, value in after_.items()}
+        assert optimizer_state(begun, moments) == after_

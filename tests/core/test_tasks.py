@@ -84,9 +84,10 @@ def test_split_partitions_all_pairs() -> None:
     assert rows == list(range(13 * 13))
 
 
-def test_split_seed_is_apart_from_the_training_seed() -> None:
-    apart = Dataset.of(small_config(train__seed=1, data__split_seed=7))
-    same = Dataset.of(small_config(train__seed=7))
+@pytest.mark.parametrize("seed", [0, 7])
+def test_split_seed_is_apart_from_the_training_seed(seed: int) -> None:
+    apart = Dataset.of(small_config(train__seed=1, data__split_seed=seed))
+    same = Dataset.of(small_config(train__seed=seed))
     assert apart.train.equal(same.train)
 
 

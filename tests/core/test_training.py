@@ -158,7 +158,13 @@ def test_warmup_raises_the_learning_rate_linearly() -> None:
 
 def test_until_grokked_stops_after_sustained_generalisation() -> None:
     # A test set of one pair, whose answer the weights soon give by chance or by learning.
-    config = small_config(train__steps=4000, train__until_grokked=True, data__test_ratio=0.01)
+    config = small_config(
+        train__steps=4000,
+        train__until_grokked=True,
+        data__modulus=5,
+        data__test_ratio=0.05,
+        opt__learning_rate=0.01,
+    )
     trainer, memory = Trainer(config), Memory()
     outcome = trainer.run(memory)
     assert outcome.status == "finished"

@@ -50,6 +50,20 @@ def test_each_parent_is_left_at_each_step_where_something_changes(tmp_path: Path
         assert steps_left(one, {"status": "new"}) == 20 - int(one.config.branch.at)
 
 
+def test_what_is_typed_wins_over_the_grid_of_branches(tmp_path: Path) -> None:
+    rates = [0.002, 0.003]
+    for varied in (
+        {"grid": {"opt.learning_rate": rates}},
+        {"points": [{"opt.learning_rate": 0.002}]},
+    ):
+        spec = spec_of({**SPEC, "grid": {}, **varied}, "spec")
+        runs = plan_runs(spec, {"opt.learning_rate": 0.005}, None, tmp_path)
+        assert {one.config.opt.learning_rate for one in runs} == {0.005}
+    grid = spec_of({**SPEC, "grid": {"opt.learning_rate": rates}}, "spec")
+    branches = [one for one in plan_runs(grid, {}, None, tmp_path) if one.relatives]
+    assert {one.config.opt.learning_rate for one in branches} == set(rates)
+
+
 def test_weights_come_from_the_next_seed(tmp_path: Path) -> None:
     points = [{"branch.transplant": ["embedding"], "branch.donor": "next"}]
     runs = planned(tmp_path, **{"from": {**SPEC["from"], "at": 0}, "grid": {}, "points": points})
