@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 
 from grok_cli.errors import UsageError
-from grok_cli.figures.chart import Axis, Chart, Key, Legend, Line, Point
+from grok_cli.figures.chart import Chart, Key, Legend, Point
 from grok_cli.figures.course import Course
 from grok_cli.figures.curves import curve
 from grok_cli.figures.draft import Draft, Options
-from grok_cli.figures.names import distinguishing, in_order, name_of
+from grok_cli.figures.names import distinguishing, name_of
 from grok_cli.figures.style import GREY, MARKERS, Look, looks
 from grok_cli.results import Group, Results
 from grok_cli.results.branches import AT, PARENT, left_at, parents_of
@@ -29,37 +29,25 @@ def branches_chart(name: str, course: Course, results: Results, options: Options
     if not found:
         raise UsageError(f"{name}: no branches with {metric} there; `grok branch` makes them")
     problems: list[str] = []
-    parents = in_order(Results.of(parents_of(found, problems)).groups)
-    branches = sorted(in_order(Results.of(found).groups), key=_step)
+    parents = Results.of(parents_of(found, problems)).in_order.groups
+    branches = sorted(Results.of(found).in_order.groups, key=_step)
     draft = Draft(replace(results, groups=tuple(branches)), options, [*parents, *branches])
     draft.groups = [*parents, *branches]
     draft.legend = _legend(parents, branches)
     lines, points = [], []
     for key, group in enumerate(draft.groups):
         first = min((left_at(run) or 0 for run in group.runs), default=0)
-        drawn = curve(group, metric)
-        after = drawn.steps >= (first if key >= len(parents) else 0)
-        seeds = {seed: values[after] for seed, values in drawn.seeds.items()}
-        lines.append(
-            Line(
-                key,
-                metric,
-                drawn.steps[after],
-                drawn.mean[after],
-                drawn.low[after],
-                drawn.high[after],
-                seeds if options.each_seed else {},
-            )
-        )
-        if key >= len(parents):
+        is_branch = key >= len(parents)
+        drawn = curve(group, metric, options.each_seed)
+        lines.append(drawn.line(key, metric, first=first if is_branch else 0))
+        if is_branch:
             points += [p for run in group.runs for p in _left(key, draft.name(key), run, metric)]
     return draft.chart(
         name,
         f"{course.label} of branches",
         f"{metric}; grey: the runs that they left, markers: where"
         + (f" ({len(problems)} of them not found)" if problems else ""),
-        Axis("step", course.log_x if options.log_x is None else options.log_x, steps=True),
-        Axis(course.label, course.log_y if options.log_y is None else options.log_y),
+        *course.axes(options),
         lines=tuple(lines),
         points=tuple(points),
     )

@@ -28,6 +28,12 @@ class Course:
     log_x: bool = True
     log_y: bool = False
 
+    def axes(self, options: Options) -> tuple[Axis, Axis]:
+        """The axes, logarithmic as asked or as usual."""
+        log_x = self.log_x if options.log_x is None else options.log_x
+        log_y = self.log_y if options.log_y is None else options.log_y
+        return Axis("step", log_x, steps=True), Axis(self.label, log_y)
+
 
 def course_chart(name: str, course: Course, results: Results, options: Options) -> Chart:
     """The metrics of a course, of every group.
@@ -45,16 +51,7 @@ def course_chart(name: str, course: Course, results: Results, options: Options) 
     draft = Draft(results, options, (curve.group for found in fullest for curve in found))
     strokes = tuple(map(_short, curves)) if len(curves) > 1 else ()
     lines = [
-        Line(
-            draft.key(curve.group),
-            metric,
-            curve.steps,
-            curve.mean,
-            curve.low,
-            curve.high,
-            curve.seeds if options.each_seed else {},
-            dashed=metric != first,
-        )
+        curve.line(draft.key(curve.group), metric, dashed=metric != first)
         for metric, found in curves.items()
         for curve in found
     ]
@@ -66,8 +63,7 @@ def course_chart(name: str, course: Course, results: Results, options: Options) 
         name,
         course.label,
         f"solid {strokes[0]}, dashed {strokes[1]}" if strokes else first,
-        Axis("step", _either(options.log_x, course.log_x), steps=True),
-        Axis(course.label, _either(options.log_y, course.log_y)),
+        *course.axes(options),
         strokes=strokes,
         lines=tuple(lines),
         references=tuple(references),
@@ -99,7 +95,3 @@ def _short(metric: str) -> str:
     """ "train" or "test", where the rest goes without saying."""
     split, _, what = metric.partition("/")
     return split if what in ("loss", "accuracy") else metric
-
-
-def _either(asked: bool | None, usual: bool) -> bool:
-    return usual if asked is None else asked

@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 
 from grok_cli.errors import UsageError
-from grok_cli.figures.chart import Array
-from grok_cli.figures.names import in_order
+from grok_cli.figures.chart import Array, Line
 from grok_cli.results import Group, Results
 from grok_cli.results.run import STEP
 
@@ -30,6 +29,13 @@ class Curve:
     low: Array
     high: Array
     seeds: dict[str, Array]
+
+    def line(self, key: int, metric: str, *, first: float = 0, dashed: bool = False) -> Line:
+        """As it is drawn, from the step `first` on."""
+        after = self.steps >= first
+        seeds = {seed: values[after] for seed, values in self.seeds.items()}
+        steps, mean, low, high = (p[after] for p in (self.steps, self.mean, self.low, self.high))
+        return Line(key, metric, steps, mean, low, high, seeds, dashed)
 
 
 def curve(group: Group, metric: str, each_seed: bool = True) -> Curve:
@@ -83,7 +89,7 @@ def curves_to_draw(
     found = {
         metric: [
             found
-            for group in in_order(results.groups)
+            for group in results.in_order.groups
             if metric in group.metrics()
             for found in [curve(group, metric, each_seed)]
             if np.isfinite(found.mean).any() or (each_seed and len(found.steps))

@@ -22,17 +22,6 @@ SHORT = {
 LONGEST = 60  # letters of a name
 
 
-def in_order(groups: Sequence[Group]) -> list[Group]:
-    """Groups as the table of placements has them; those of no placement stay where they are."""
-    order = list(PLACEMENTS)
-
-    def place(group: Group) -> int:
-        name = group.settings.get(PLACEMENT)
-        return order.index(name) if name in order else len(order)
-
-    return sorted(groups, key=place)
-
-
 def legend_of(groups: Sequence[Group]) -> Legend:
     """Names and looks of groups, in that order."""
     keys = distinguishing(groups)

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from grok_cli.errors import UsageError
 from grok_cli.figures.chart import Axis, Band, Bar, Chart, Point
 from grok_cli.figures.draft import Draft, Options, decade_below
-from grok_cli.figures.names import in_order
 from grok_cli.results import Results
 from grok_cli.results.phases import Generalised, compressed, generalised_groups
 
 
 def generalisation_chart(results: Results, options: Options) -> Chart:
     """When each group generalised: a bar to the mean over its seeds, and a point a seed."""
-    found = generalised_groups(Results(tuple(in_order(results.groups))))
+    found = generalised_groups(results.in_order)
     draft = Draft(results, options, (one.group for one in found))
     keys = [draft.key(one.group) for one in found]
     rows = {key: row for row, key in enumerate(keys)}
@@ -82,7 +81,7 @@ def _bar(found: Generalised, key: int, row: int, name: str) -> Bar:
 
 def compression_chart(results: Results, options: Options) -> Chart:
     """Compression step against generalisation step, a point a run."""
-    found = compressed(Results(tuple(in_order(results.groups))))
+    found = compressed(results.in_order)
     if not found:
         raise UsageError(
             "compression: no run has both generalised and compressed; it needs values by seed of "

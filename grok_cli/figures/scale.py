@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grok_cli.figures.chart import Array, Axis
 
@@ -67,6 +68,15 @@ def axis_scale(axis: Axis, values: Array) -> Scale:
         fitted.high if axis.high is None else axis.high,
         axis.log,
     )
+
+
+def spread_out(count: int, most: int) -> NDArray[np.int64]:
+    """Which of `count` values in order are told: so many evenly, and as many by ratio, which are
+    dense at the start, for a logarithmic axis."""
+    if not count:
+        return np.array([], np.int64)
+    dense = np.geomspace(1, count, most).astype(np.int64) - 1
+    return np.union1d(dense, np.linspace(0, count - 1, most).astype(np.int64))
 
 
 def _round_step(least: float) -> float:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grok_cli.results.run import is_number
+
 GREY, ORANGE, BLUE, GREEN = "#73767d", "#df8900", "#0065f9", "#00b282"
 PURPLE, RED, OCHRE, SKY = "#9a3db1", "#cb0207", "#a57c00", "#0ba4fb"
 MOSS, PINK = "#536c3d", "#f36ac5"
@@ -97,7 +99,7 @@ def looks(firsts: Sequence[Any], rests: Sequence[Any], placements: bool) -> list
 def _colours(values: Sequence[Any], placements: bool) -> list[str]:
     if placements:
         return [OF_PLACEMENT[v][0] if v in OF_PLACEMENT else MOSS for v in values]
-    if len(values) > 1 and all(map(_is_number, values)):
+    if len(values) > 1 and all(map(is_number, values)):
         places = sorted(values)
         return [_ramp(places.index(value) / (len(values) - 1)) for value in values]
     return [COLOURS[number % len(COLOURS)] for number in range(len(values))]
@@ -119,10 +121,6 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
         if value not in found:
             found.append(value)
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 _COMMON: dict[str, Any] = {

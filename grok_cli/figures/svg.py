@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from grok_cli.figures.chart import Array, Band, Chart, Line
 from grok_cli.figures.names import shortened
-from grok_cli.figures.scale import axis_scale, tick_text
+from grok_cli.figures.scale import axis_scale, spread_out, tick_text
 
 WIDTH, HEIGHT = 480, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 10, 44
@@ -68,7 +68,7 @@ def figure_html(chart: Chart) -> Markup:
     label = escape(f"{chart.about} against {chart.x.label}")
     shapes = "\n".join(_shapes(chart, box))
     data = hover_data(chart, box)
-    script = f'<script type="application/json">{_json(data)}</script>' if data else ""
+    script = f'<script type="application/json">{script_json(data)}</script>' if data else ""
     return Markup(
         f'<figure class="chart" data-chart="{escape(chart.name)}">\n'
         f"<figcaption><b>{title}</b>{note}</figcaption>\n"
@@ -267,10 +267,7 @@ def hover_data(chart: Chart, box: Box) -> dict[str, Any]:
 def _series(line: Line, box: Box) -> dict[str, Any]:
     """Values on hover, of some of the measured steps."""
     known = np.flatnonzero(_drawable(line, box))
-    count = len(known)
-    dense = np.geomspace(1, max(count, 1), HOVERED).astype(int) - 1  # at the start, for a log axis
-    even = np.linspace(0, max(count - 1, 0), min(HOVERED, count)).astype(int)  # to the end
-    chosen = known[np.union1d(dense, even)[:count]]
+    chosen = known[spread_out(len(known), HOVERED)]
     return {
         "group": line.key,
         "metric": line.metric,
@@ -285,7 +282,7 @@ def _digits(values: Array) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
-def _json(data: dict[str, Any]) -> str:
+def script_json(data: dict[str, Any]) -> str:
     """JSON that ends no script element."""
-    text = json.dumps(data, separators=(",", ":"))
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

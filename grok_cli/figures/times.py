@@ -1,13 +1,11 @@
 """The figure of the share of runs that have not generalised, by Kaplan and Meier."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
 from grok_cli.figures.chart import Axis, Chart, Line, Point
 from grok_cli.figures.draft import Draft, Options, decade_below
-from grok_cli.figures.names import in_order
 from grok_cli.results import Results
 from grok_cli.results.times import EVENTS, End, GroupTimes, times_to
 
@@ -17,7 +15,7 @@ def times_chart(results: Results, options: Options) -> Chart:
     every = results
     if results.left_out:
         every = Results.of([*results.runs, *results.left_out], results.keys)
-    times = times_to(replace(every, groups=tuple(in_order(every.groups))), "generalised", 0.995)
+    times = times_to(every.in_order, "generalised", 0.995)
     draft = Draft(every, options, (found.group for found in times.groups))
     table = [(draft.key(found.group), found) for found in times.groups]
     last = 1.04 * max(found.sample.last for found in times.groups)

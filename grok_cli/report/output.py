@@ -19,11 +19,11 @@ import numpy as np
 from grok_cli.figures.catalogue import COURSES, charts_of, make_chart
 from grok_cli.figures.draft import Options
 from grok_cli.report.pages import html_page, markdown_page
-from grok_cli.report.report import Report, number
+from grok_cli.report.report import Report
 from grok_cli.report.scrubber import make_scrubber
 from grok_cli.results import Group
 from grok_cli.results.export import summary_table
-from grok_cli.results.run import STEP
+from grok_cli.results.run import STEP, number
 from grok_cli.runs.files import make_folder, write_output
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from grok_cli.core.phases import GENERALISED
-from grok_cli.core.placement import PLACEMENTS
 from grok_cli.errors import UsageError
 from grok_cli.figures.chart import Legend, Reference
 from grok_cli.figures.names import legend_of
@@ -21,9 +20,9 @@ from grok_cli.report.published import PublishedGroup, published
 from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
 from grok_cli.report.verdict import Comparison, compare, halves, overall
 from grok_cli.results import Group, Results, Run
-from grok_cli.results.group import PLACEMENT, SEEDS, shown, varying_keys
+from grok_cli.results.group import SEEDS, shown, varying_keys
 from grok_cli.results.phases import PhaseStats, phase_stats
-from grok_cli.results.run import STEP
+from grok_cli.results.run import number
 from grok_cli.results.survival import Median
 from grok_cli.results.times import median_told, times_to
 from grok_cli.runs.directory import RunDir
@@ -129,7 +128,7 @@ class Report:
     def finished(self) -> Results:
         """The finished runs with metrics, grouped as all are."""
         runs = [run for run in self.runs if run.status == "finished" and run.metrics()]
-        return _in_order(Results.of(runs, self.results.keys))
+        return Results.of(runs, self.results.keys).in_order
 
     @cached_property
     def legend(self) -> Legend:
@@ -282,7 +281,7 @@ def make_report(directory: Path, spec: Spec | None = None, *, where: Sequence[st
     """
     found = Results.from_disk(directory, include="all", where=where)
     runs = [*found.runs, *found.left_out]
-    results = _in_order(Results.of(runs, problems=found.problems))
+    results = Results.of(runs, problems=found.problems).in_order
     missing: list[str] = []
     if spec is not None and not where:
         there = {Path(run.name).name for run in runs}
@@ -291,16 +290,6 @@ def make_report(directory: Path, spec: Spec | None = None, *, where: Sequence[st
     if not recorded and spec is not None and spec.name:
         recorded = [shlex.join(["grok", "sweep", spec.name])]
     return Report(directory, results, spec, tuple(recorded), missing)
-
-
-def _in_order(results: Results) -> Results:
-    """Placements in the order of their table, other groups as they are."""
-
-    def place(group: Group) -> int:
-        name = group.settings.get(PLACEMENT)
-        return list(PLACEMENTS).index(name) if name in PLACEMENTS else len(PLACEMENTS)
-
-    return replace(results, groups=tuple(sorted(results.groups, key=place)))
 
 
 def _group_row(name: str, group: Group) -> GroupRow:
@@ -330,12 +319,6 @@ def _final(run: Run) -> Mapping[str, Any]:
     return final if isinstance(final, Mapping) else {}
 
 
-def number(value: Any) -> float | None:
-    """A finite number as a summary states it; None for anything else."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if number and math.isfinite(value) else None
-
-
 def _references(settings: Mapping[str, Any], group: PublishedGroup) -> Iterator[Reference]:
     """What was published of a group, for a group of ours with these settings."""
     for metric, curves in group.curves.items():
@@ -359,11 +342,10 @@ def _compare(group: PublishedGroup, runs: list[Run], groups: int) -> Comparison:
 
 def _seeds(runs: Sequence[Run], metric: str) -> Seeds:
     """A metric of runs, run by run; without steps if one of them never measured it."""
-    table = Group({}, tuple(runs)).aligned(metric)
-    values = table.drop(STEP).to_numpy().T.astype(np.float64)
+    steps, values = Group({}, tuple(runs)).values(metric)
     if np.isnan(values).all(axis=1).any():
         return Seeds(np.array([]), np.empty((len(runs), 0)))
-    return Seeds(table[STEP].to_numpy().astype(np.float64), values)
+    return Seeds(steps.astype(np.float64), values)
 
 
 def _length(run: Run) -> int:

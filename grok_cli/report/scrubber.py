@@ -1,6 +1,5 @@
 """What the page's slider moves through: curves of runs, and looks into some of their networks."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from grok_cli.errors import GrokError
 from grok_cli.figures.chart import Chart
 from grok_cli.figures.network import caption, panels
 from grok_cli.figures.packed import Blob, pack_frames, palettes
+from grok_cli.figures.scale import spread_out
+from grok_cli.figures.svg import script_json
 from grok_cli.report.report import Report
 from grok_cli.results import Run
 from grok_cli.runs.directory import RunDir
@@ -100,10 +101,7 @@ def make_scrubber(
     frames = min(FRAMES, MOST_FRAMES // max(len(looked), 1))
     runs = [_run(report, run, blob, frames if run in looked else 0, look) for run in chosen]
     head = {"runs": runs, "colours": palettes(), "curves": CURVES}
-    text = json.dumps(head, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Scrubber(text, blob.text(), sum("panels" in run for run in runs))
+    return Scrubber(script_json(head), blob.text(), sum("panels" in run for run in runs))
 
 
 def _by_seed(report: Report) -> list[Run]:
@@ -149,9 +147,7 @@ def _curves(run: Run, blob: Blob) -> Iterator[dict[str, Any]]:
             steps, values = run.arrays(metric)
             if not len(steps):
                 continue
-            dense = np.geomspace(1, len(steps), POINTS).astype(int) - 1  # for the log axis
-            even = np.linspace(0, len(steps) - 1, POINTS).astype(int)
-            some = np.union1d(dense, even)
+            some = spread_out(len(steps), POINTS)
             yield {
                 "metric": what,
                 "split": split,

@@ -8,7 +8,7 @@ from typing import Any
 
 from grok_cli.diagnostics.columns import present_column
 from grok_cli.errors import GrokError, UsageError, cause
-from grok_cli.results.run import Run, Source
+from grok_cli.results.run import Run, Source, is_number
 from grok_cli.results.series import Memory
 from grok_cli.runs.directory import DONE, RunDir, find_runs
 from grok_cli.runs.files import read_json
@@ -91,14 +91,14 @@ def _is_sound(key: str, value: Any) -> bool:
     if value is None:
         return key != "final"
     if key in STEPS:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return is_number(value) and isinstance(value, int)
     if key in NUMBERS:
         return _is_number(value)
     return isinstance(value, dict if key == "final" else str) if key in (*TEXTS, "final") else True
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, type(None))) and not isinstance(value, bool)
+    return value is None or is_number(value)
 
 
 def _distinct(by_path: Mapping[Path, Run]) -> list[Run]:

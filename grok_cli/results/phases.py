@@ -4,7 +4,6 @@ The terms are defined in core/phases.py. A mean over the runs that got somewhere
 the number of those that did not: here the two are never apart.
 """
 
-import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grok_cli.core.phases import GENERALISED
 from grok_cli.errors import UsageError
 from grok_cli.results.group import Group
-from grok_cli.results.run import STEP, Run
+from grok_cli.results.run import STEP, Run, number
 from grok_cli.results.table import Results
 
 if TYPE_CHECKING:
@@ -65,13 +64,8 @@ class PhaseStats:
 
 def phase_stats(runs: Iterable[Run], name: str) -> PhaseStats:
     """Of one of `PHASES`, as the summaries of runs tell it."""
-    return PhaseStats.of(_step(run.summary.get(name)) for run in runs)
-
-
-def _step(value: Any) -> int | None:
-    """A step as a summary states it; anything else counts as none."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return int(value) if number and math.isfinite(value) else None
+    told = (number(run.summary.get(name)) for run in runs)
+    return PhaseStats.of(None if step is None else int(step) for step in told)
 
 
 @dataclass(frozen=True)

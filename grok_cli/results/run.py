@@ -1,9 +1,10 @@
 """A run as tables and figures see it: settings, summary, and what was measured at which step."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     import polars as pl
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
 STEP = "step"
 SEED = "train.seed"
 PLANNED = "train.steps"
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number, which True is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def number(value: object) -> float | None:
+    """A finite number as a summary states it; None for anything else."""
+    return float(value) if is_number(value) and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

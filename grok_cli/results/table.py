@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from grok_cli.core.config import KEYS
+from grok_cli.core.placement import PLACEMENTS
 from grok_cli.errors import UsageError
 from grok_cli.results.csv import read_groups
 from grok_cli.results.disk import find
-from grok_cli.results.group import Group, group_keys, make_groups
+from grok_cli.results.group import PLACEMENT, Group, group_keys, make_groups
 from grok_cli.results.run import STEP, Run
 from grok_cli.results.wandb import PREFIX, wandb_runs
 from grok_cli.results.where import Test, full_key, parse_where
@@ -175,6 +176,17 @@ class Results:
     def metrics(self) -> list[str]:
         """The names of what was measured, in the order of the runs' files."""
         return list(dict.fromkeys(name for group in self.groups for name in group.metrics()))
+
+    @cached_property
+    def in_order(self) -> "Results":
+        """The same, groups as the table of placements has them; those of no placement come last."""
+        order = list(PLACEMENTS)
+
+        def place(group: Group) -> int:
+            name = group.settings.get(PLACEMENT)
+            return order.index(name) if name in order else len(order)
+
+        return replace(self, groups=tuple(sorted(self.groups, key=place)))
 
     @cached_property
     def measured(self) -> "Results":

@@ -1,12 +1,11 @@
 """Runs of a W&B project, read through its public API at full resolution."""
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from grok_cli.core.config import KEYS, present_spelling
 from grok_cli.errors import GrokError
-from grok_cli.results.run import STEP, Run, Source
+from grok_cli.results.run import STEP, Run, Source, is_number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,11 +70,4 @@ def _summary(run: Any) -> dict[str, Any]:
 
 def _is_number(value: Any) -> bool:
     """Whether a value of the history is a number; W&B writes "NaN" and "Infinity" as texts."""
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            float(value)
-            return value in ("NaN", "Infinity", "-Infinity")
-        return False
-    return isinstance(value, (int, float))
+    return is_number(value) or value in ("NaN", "Infinity", "-Infinity")
