@@ -4,8 +4,7 @@ import re
 
 # Part of the mutant's name, part of a line that it makes (or takes away) -> why no test notices it.
 EQUIVALENT: list[tuple[str, str, str]] = [
-    ("x_find__", "phases.see_test(1, accuracy", "one evaluation: any step is its step"),
-    ("x_look__", "phases.see_t", "one evaluation: any step is its step"),
+    ("x_standing__", "phases.see_t", "one evaluation: any step is its step"),
     ("x_look__", "Watched(None)", "keeps more steps than are looked at"),
     ("distance_irrelevance__", "[a, (a - a[:, None]) % p]", "distance -d instead of d, over all d"),
     ("x__as_feature__", "outer.left.shape[1] > 2", "a weight is read at one position or at three"),

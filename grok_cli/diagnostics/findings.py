@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from grok_cli.core.loss import correct_rows, row_losses
 from grok_cli.core.phases import Phases
@@ -44,14 +46,7 @@ class Findings:
 def find(subject: Subject) -> Findings:
     """Measure what `Findings` says."""
     scale = subject.model.loss_scale
-    accuracy, loss = {}, {}
-    for split in ("train", "test"):
-        logits, labels = subject.logits(split), subject.labels(split)
-        accuracy[split] = int(correct_rows(logits, labels)) / len(labels)
-        loss[split] = float(row_losses(logits * scale, labels, torch.float64).mean())
-    phases = Phases()
-    phases.see_train(0, accuracy["train"])
-    phases.see_test(0, accuracy["test"])
+    accuracy, loss, phase = standing(subject, subject.logits("all"))
     waves = answer_waves(subject)
     restricted, excluded, keys = None, None, []
     if waves is not None:
@@ -64,7 +59,7 @@ def find(subject: Subject) -> Findings:
     return Findings(
         accuracy=accuracy,
         loss=loss,
-        phase=phases.now,
+        phase=phase,
         restricted_loss=restricted,
         excluded_loss=excluded,
         keys=keys,
@@ -74,6 +69,23 @@ def find(subject: Subject) -> Findings:
         rank=rank["rank"],
         effective_rank=rank["effective_rank"],
     )
+
+
+def standing(
+    subject: Subject, logits: Float[Tensor, "batch vocab"]
+) -> tuple[dict[str, float], dict[str, float], str]:
+    """Accuracy and loss of "train" and "test" rows, by the logits of all rows, and the phase by
+    these accuracies alone."""
+    accuracy, loss = {}, {}
+    for split in ("train", "test"):
+        of_split, labels = logits[subject.dataset.rows(split)], subject.labels(split)
+        accuracy[split] = int(correct_rows(of_split, labels)) / len(labels)
+        losses = row_losses(of_split * subject.model.loss_scale, labels, torch.float64)
+        loss[split] = float(losses.mean())
+    phases = Phases()
+    phases.see_train(0, accuracy["train"])
+    phases.see_test(0, accuracy["test"])
+    return accuracy, loss, phases.now
 
 
 @dataclass(frozen=True)

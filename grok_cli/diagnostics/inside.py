@@ -7,10 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grok_cli.core.loss import row_losses
-from grok_cli.core.phases import Phases
 from grok_cli.core.positions import ANSWER_ONLY
 from grok_cli.core.steps import Watched
+from grok_cli.diagnostics.findings import standing
 from grok_cli.diagnostics.measures.fourier import wave_norms
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.diagnostics.waves import shares
@@ -81,12 +80,7 @@ def look(subject: Subject, keys: Sequence[int] | None = None) -> Inside:
     if keys is None:
         keys = key_planes(embed)
     right = (logits.argmax(dim=1) == data.labels).float()
-    rows = {"train": data.train, "test": data.test}
-    accuracy = {name: float(right[at].mean()) for name, at in rows.items()}
-    losses = row_losses(logits * model.loss_scale, data.labels, torch.float64)
-    phases = Phases()
-    phases.see_train(0, accuracy["train"])
-    phases.see_test(0, accuracy["test"])
+    accuracy, loss, phase = standing(subject, logits)
     is_train = torch.zeros_like(right).index_fill_(0, data.train, 1.0)
     return Inside(
         p=p,
@@ -99,8 +93,8 @@ def look(subject: Subject, keys: Sequence[int] | None = None) -> Inside:
         train=on_grid(subject, is_train).nan_to_num() > 0,
         by_distance=by_distance(logits[:, :p], data.labels),
         accuracy=accuracy,
-        loss={name: float(losses[at].mean()) for name, at in rows.items()},
-        phase=phases.now,
+        loss=loss,
+        phase=phase,
     )
 
 

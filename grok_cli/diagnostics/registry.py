@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from grok_cli.core.model_config import ModelConfig
 from grok_cli.diagnostics import measures
-from grok_cli.diagnostics.errors import UnknownDiagnosticError
+from grok_cli.errors import UsageError, did_you_mean
 from grok_cli.plugins import Parts
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ def diagnostic(
     return register
 
 
+class UnknownDiagnosticError(UsageError):
+    """No diagnostic has this name."""
+
+
 class Registry(Parts[Diagnostic]):
     """Diagnostics by name. This package's own are the files of `measures/`."""
 
@@ -77,7 +81,8 @@ class Registry(Parts[Diagnostic]):
         return isinstance(found, Diagnostic) and found.name == name
 
     def unknown(self, name: str) -> Exception:
-        return UnknownDiagnosticError(name, self)
+        hint = f"{did_you_mean(name, self)} expected one of {', '.join(self)}".strip()
+        return UnknownDiagnosticError(f"unknown diagnostic '{name}'; {hint}")
 
     def check(self, names: Iterable[str]) -> None:
         """Refuse a name that no diagnostic has, without importing any.

@@ -10,10 +10,14 @@ from torch import Tensor
 from grok_cli.core.data import Dataset
 from grok_cli.core.model import Transformer
 from grok_cli.core.model_config import ModelConfig
-from grok_cli.diagnostics.errors import NoInitialModelError
 from grok_cli.diagnostics.forward import Trace
+from grok_cli.errors import UsageError
 
 Kept = TypeVar("Kept")
+
+
+class NoInitialModelError(UsageError):
+    """A diagnostic measures the distance from step 0, and the model at step 0 is not known."""
 
 
 class Subject:

@@ -7,7 +7,6 @@ that is killed before leaves nothing but what the next one does again, and from 
 needs its parent no more. Files of the parent are read and never changed.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from grok_cli.core.branch import BEHIND, LENGTH
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import RunDir, create_run, snapshot_step
-from grok_cli.runs.files import read_json, write_text
+from grok_cli.runs.files import read_json, write_json, write_text
 from grok_cli.runs.relatives import check_step, find_relative, note_origin, step_of
 from grok_cli.runs.settings import build_config, flat_settings
 
@@ -143,9 +142,7 @@ def begin(run: RunDir, trainer: "Trainer", should_stop: Callable[[], bool] = lam
     _take_snapshots(run, parent, step)
     write_text(run.metrics_file, text)
     facts = {"step": step, "state_of_step": start}
-    write_text(
-        run.origin_file, json.dumps((read_json(run.origin_file) or {}) | facts, indent=2) + "\n"
-    )
+    write_json(run.origin_file, (read_json(run.origin_file) or {}) | facts)
     changed = {
         "step": step,
         "weights": state.weights,

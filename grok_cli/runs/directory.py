@@ -22,6 +22,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,15 @@ class RunDir:
         Raises:
             UsageError: it cannot be made.
         """
+        with self.being_made():
+            write_text(self.config_file, dump_config(config))
+
+    @contextmanager
+    def being_made(self) -> Iterator[None]:
+        """The directory is there, for its first file; UsageError if either cannot be made."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.config_file, dump_config(config))
+            yield
         except OSError as error:
             raise UsageError(
                 f"cannot make {self.path}: {cause(error)}; choose another --runs-dir"
@@ -193,6 +200,9 @@ class RunDir:
 
     def snapshot_file(self, step: int) -> Path:
         return self.snapshots_dir / f"step_{step:06d}.pt"
+
+    def state_file(self, step: int) -> Path:
+        return self.states_dir / f"step_{step:06d}.pt"
 
     def snapshots(self) -> list[Path]:
         """The snapshot files in order of their step."""

@@ -1,6 +1,5 @@
 """What a run was computed with."""
 
-import json
 import os
 import platform
 import shlex
@@ -20,7 +19,7 @@ from grok_cli.core.process import ProcessFacts
 from grok_cli.core.training import Trainer
 from grok_cli.errors import GrokWarning
 from grok_cli.runs.directory import RunDir
-from grok_cli.runs.files import write_text
+from grok_cli.runs.files import write_json
 from grok_cli.runs.sweep_record import git_commit
 from grok_cli.version import __version__
 
@@ -29,7 +28,7 @@ def record_environment(run: RunDir, trainer: Trainer, process: ProcessFacts) -> 
     """Add this session's facts to the run's environment.json, a list with an entry a session."""
     identity = trainer.config.identity()
     facts = environment(trainer, process) | {"from_step": trainer.step, "identity": identity}
-    write_text(run.environment_file, json.dumps([*run.sessions(), facts], indent=2) + "\n")
+    write_json(run.environment_file, [*run.sessions(), facts])
 
 
 def trained_with(run: RunDir) -> str | None:

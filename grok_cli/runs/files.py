@@ -98,6 +98,11 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Replace the content of `path` by a value as JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
 def without_nan(value: Any) -> Any:
     """The same, with None for numbers that are not finite, which JSON does not have."""
     if isinstance(value, dict):

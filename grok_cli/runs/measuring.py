@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from grok_cli.core.model import Transformer
-from grok_cli.diagnostics.errors import NoInitialModelError
 from grok_cli.diagnostics.inside import Inside, key_planes, look
 from grok_cli.diagnostics.registry import DIAGNOSTICS
-from grok_cli.diagnostics.subject import Subject
+from grok_cli.diagnostics.subject import NoInitialModelError, Subject
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.checkpoints import Snapshot, load_snapshot
 from grok_cli.runs.directory import RunDir, run_of_snapshot

@@ -1,6 +1,5 @@
 """Keeps a run in its directory while it trains."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from grok_cli.diagnostics.columns import present_column
 from grok_cli.errors import GrokError
 from grok_cli.runs.checkpoints import save_snapshot
 from grok_cli.runs.directory import RunDir
-from grok_cli.runs.files import keep_previous, without_nan, write_text
-from grok_cli.runs.states import keep_state, state_file
+from grok_cli.runs.files import keep_previous, without_nan, write_json, write_text
+from grok_cli.runs.states import keep_state
 from grok_cli.runs.tensor_files import save_tensors
 
 STATE_KEYS = {  # of a resume state: the trainer's, then the recorder's
@@ -115,7 +114,7 @@ class RunRecorder(Recorder):
 
     def _keep_state(self, step: int) -> None:
         """Keep the state of this step for branches, if it is wanted and not kept yet."""
-        if step and keeps_state(self.config, step) and not state_file(self.run, step).exists():
+        if step and keeps_state(self.config, step) and not self.run.state_file(step).exists():
             keep_state(self.run, step)
 
     def seconds(self) -> float:
@@ -141,7 +140,7 @@ class RunRecorder(Recorder):
             "steps_per_second": round((trainer.step - self.started_step) / max(session, 1e-9), 3),
             "seconds": round(seconds, 3),
         }
-        write_text(self.run.summary_file, json.dumps(without_nan(summary), indent=2) + "\n")
+        write_json(self.run.summary_file, without_nan(summary))
 
 
 def state_of(

@@ -1,15 +1,14 @@
 """The runs that a branch comes from: found by path, name or digest, also when they have moved."""
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from grok_cli.core.branch import AT
 from grok_cli.core.config import Config
-from grok_cli.errors import GrokError, UsageError, cause, did_you_mean
+from grok_cli.errors import GrokError, UsageError, did_you_mean
 from grok_cli.runs.directory import RUN_NAME, RunDir, find_runs
-from grok_cli.runs.files import read_json, write_text
+from grok_cli.runs.files import read_json, write_json
 
 
 def note_origin(run: RunDir, config: Config, parent: RunDir, donor: RunDir | None) -> None:
@@ -28,13 +27,8 @@ def note_origin(run: RunDir, config: Config, parent: RunDir, donor: RunDir | Non
             for digest, place in places.items()
         }
     }
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        write_text(run.origin_file, json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise UsageError(
-            f"cannot make {run.path}: {cause(error)}; choose another --runs-dir"
-        ) from None
+    with run.being_made():
+        write_json(run.origin_file, content)
 
 
 def find_relative(run: RunDir, digest: str) -> RunDir:

@@ -97,14 +97,10 @@ def rows_until(run: RunDir, step: int) -> Rows:
     return Rows(columns, tuple(line.rstrip("\n") for line in whole))
 
 
-def state_file(run: RunDir, step: int) -> Path:
-    return run.states_dir / f"step_{step:06d}.pt"
-
-
 def keep_state(run: RunDir, step: int) -> None:
     """Keep resume.pt, which is of this step, as the state of the step: a second name of the same
     file, where there are such."""
-    target = state_file(run, step)
+    target = run.state_file(step)
     target.parent.mkdir(exist_ok=True)
     link_or_copy(run.resume_file, target)
 

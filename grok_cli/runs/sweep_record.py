@@ -6,14 +6,13 @@ A list with an entry a command, the last one last:
      "started": UTC, "grok_cli": version, "git": commit or null}
 """
 
-import json
 import subprocess
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grok_cli.runs.files import read_entries, write_text
+from grok_cli.runs.files import read_entries, write_json
 from grok_cli.version import __version__
 
 NAME = "sweep.json"
@@ -43,7 +42,7 @@ def record_sweep(directory: Path, command: str, spec: str | None, runs: int) -> 
     }
     entries[command] = entry | entries.pop(command, {})
     directory.mkdir(parents=True, exist_ok=True)
-    write_text(directory / NAME, json.dumps(list(entries.values()), indent=2) + "\n")
+    write_json(directory / NAME, list(entries.values()))
 
 
 @cache

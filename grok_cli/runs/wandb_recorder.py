@@ -10,7 +10,6 @@ are written anew, since a killed process may have left them without their last r
 in the run directory keeps W&B's id of the run and the last step that was sent.
 """
 
-import json
 import os
 import queue
 import shlex
@@ -27,7 +26,7 @@ from grok_cli.core.phases import Phases
 from grok_cli.core.training import Outcome, Recorder, Trainer
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import RunDir
-from grok_cli.runs.files import read_json, write_text
+from grok_cli.runs.files import read_json, write_json
 
 INIT_SECONDS = 15.0  # how long W&B may take to answer at the start; training goes on meanwhile
 SILENT_SECONDS = 30.0  # how long the process waits at its end while no row goes through
@@ -159,7 +158,7 @@ class WandbRecorder(Recorder):
         return link
 
     def _write_link(self, link: dict[str, Any]) -> None:
-        write_text(self.run.wandb_file, json.dumps(link, indent=2) + "\n")
+        write_json(self.run.wandb_file, link)
 
 
 def upload_run(run: RunDir, project: str | None = None, entity: str | None = None) -> str:

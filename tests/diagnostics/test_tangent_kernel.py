@@ -10,10 +10,9 @@ from torch import Tensor
 from grok_cli.core.model import Transformer
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.diagnostics import forward, tangent_kernel
-from grok_cli.diagnostics.errors import NoInitialModelError
 from grok_cli.diagnostics.measures.ntk_full import sample
 from grok_cli.diagnostics.registry import DIAGNOSTICS
-from grok_cli.diagnostics.subject import Subject
+from grok_cli.diagnostics.subject import NoInitialModelError, Subject
 from grok_cli.diagnostics.tangent_kernel import kernel_of_all, kernel_of_sum, relative_distance
 from tests.diagnostics.builders import small_network, small_subject
 

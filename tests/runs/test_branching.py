@@ -20,7 +20,7 @@ from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.files import read_json
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.relatives import find_run, step_of
-from grok_cli.runs.states import state_file, trainer_at
+from grok_cli.runs.states import trainer_at
 from grok_cli.runs.tensor_files import load_tensors
 from tests.conftest import small_config
 
@@ -266,7 +266,7 @@ def test_states_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
 
 def test_a_damaged_state_gives_way_to_the_one_before_it(tmp_path: Path) -> None:
     run = trained(tmp_path / "run", run__state_every=10)
-    state_file(run, 10).write_bytes(b"nothing")
+    run.state_file(10).write_bytes(b"nothing")
     found = trainer_at(run, run.config(), 15)
     assert found is not None
     assert found[1] == 0

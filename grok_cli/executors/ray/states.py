@@ -18,7 +18,7 @@ from grok_cli.executors.ray.actor import News, Node
 from grok_cli.executors.ray.cluster import Outside
 from grok_cli.executors.ray.mirror import Stamps, seed_files, write_parcel
 from grok_cli.executors.ray.options import RayOptions
-from grok_cli.runs.claim import EXPIRES, Claim, ClaimedError, live_owner
+from grok_cli.runs.claim import EXPIRES, Claim, ClaimedError
 from grok_cli.runs.directory import RunDir
 from grok_cli.version import __version__
 
@@ -118,7 +118,7 @@ class RemoteJob:
         """Whether the worker of a lost job is gone for sure: on shared storage it may still save,
         or its claim has yet to expire."""
         late = self._outside.now() - self._since > CLAIM_SECONDS
-        return late or live_owner(self.job.run.path / "claim.json") is None
+        return late or self.job.run.owner() is None
 
     def recall(self) -> None:
         """Have a lost job wait for another actor."""

@@ -17,7 +17,7 @@ from grok_cli.executors.base import Job
 from grok_cli.executors.slurm.batch import Batch, Ending
 from grok_cli.executors.slurm.queue import blocked
 from grok_cli.executors.worker import INTERRUPTED, Worker
-from grok_cli.runs.claim import EXPIRES, live_owner
+from grok_cli.runs.claim import EXPIRES
 
 POLL_SECONDS = 0.1
 # Slurm signals worker and task one by one: how long the worker's end may come before ours.
@@ -94,7 +94,7 @@ class TrainInTurn:
     def _await_claim(self, job: Job, orders: Orders) -> None:
         """Give the claim of a worker that died with its node the time to expire."""
         end = time.monotonic() + 2 * EXPIRES
-        while live_owner(job.run.path / "claim.json") and time.monotonic() < end:
+        while job.run.owner() and time.monotonic() < end:
             if orders.stop:
                 return
             time.sleep(1)
