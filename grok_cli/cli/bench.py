@@ -3,11 +3,12 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 
+from grok_cli.cli import completion
+from grok_cli.cli.options import listed
 from grok_cli.cli.output import Column, print_json, print_table
-from grok_cli.cli.parameters import Json
+from grok_cli.cli.parameters import Json, option
 from grok_cli.core.placement import canonical_name
 from grok_cli.errors import UsageError
 from grok_cli.executors.local import available_cores
@@ -47,28 +48,28 @@ EXPLAINED = (
 
 def bench(
     ln_type: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST", help="Placements: off,pre if not given, with --full attn-pre-qk, too."
+        list[str] | None,
+        option(
+            "Placements. [default: off,pre; with --full attn-pre-qk, too]",
+            metavar="NAME,...",
+            autocompletion=completion.placements,
         ),
     ] = None,
     eval_every: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="Steps between test evaluations, 0 for none: 10 if not given, with --full 1,10,0.",
+        list[str] | None,
+        option(
+            "Steps between test evaluations, 0 for none. [default: 10; with --full 1,10,0]",
+            metavar="N,...",
         ),
     ] = None,
     threads: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help="Threads: 1 and all cores if not given."),
+        list[str] | None, option("Threads. [default: 1 and all cores]", metavar="N,...")
     ] = None,
     rounds: Annotated[
-        int | None,
-        typer.Option(min=1, help="Turns of each engine: 3 if not given, with --full 8."),
+        int | None, option("Turns of each engine. [default: 3; with --full 8]", min=1)
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Measure more, and the plateau, too; ten minutes.")
+        bool, option("Measure more, and the plateau, too; ten minutes.", "--full")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -84,9 +85,9 @@ def bench(
     cores = available_cores()
     progress = Console(stderr=True)
     timings = measure(
-        _placements(ln_type or ("off,pre,attn-pre-qk" if full else "off,pre")),
-        _numbers("--eval-every", eval_every or ("1,10,0" if full else "10"), least=0),
-        _numbers("--threads", threads or (f"1,{cores}" if cores > 1 else "1"), least=1),
+        [_placement(name) for name in listed(ln_type)] or ["off", "pre", "attn-pre-qk"][: 2 + full],
+        _numbers("--eval-every", eval_every, least=0) or ([1, 10, 0] if full else [10]),
+        _numbers("--threads", threads, least=1) or sorted({1, cores}),
         rounds=rounds or (8 if full else 3),
         plateau=full,
         cores=cores,
@@ -98,10 +99,6 @@ def bench(
         _print(Console(highlight=False), timings)
 
 
-def _placements(text: str) -> list[str]:
-    return [_placement(name) for name in text.split(",")]
-
-
 def _placement(name: str) -> str:
     try:
         return canonical_name(name)
@@ -109,17 +106,14 @@ def _placement(name: str) -> str:
         raise UsageError(f"--ln-type: {name!r} is no placement; {error}") from None
 
 
-def _numbers(option: str, text: str, least: int) -> list[int]:
-    try:
-        numbers = [int(word) for word in text.split(",")]
-    except ValueError:
-        numbers = [least - 1]
-    if min(numbers) < least:
+def _numbers(flag: str, texts: list[str] | None, least: int) -> list[int]:
+    typed = listed(texts)
+    if not all(text.isdecimal() and int(text) >= least for text in typed):
         raise UsageError(
-            f"{option}: {text!r} is not a list of numbers; expected numbers of at least {least} "
-            f"separated by commas, such as {option} 1,10"
+            f"{flag}: {','.join(typed)!r} is not a list of numbers; expected numbers of at least "
+            f"{least} separated by commas, such as {flag} 1,10"
         )
-    return numbers
+    return [int(text) for text in typed]
 
 
 def _print(console: Console, timings: "Timings") -> None:

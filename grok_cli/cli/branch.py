@@ -5,12 +5,12 @@ from typing import Annotated
 
 from grok_cli.cli import completion
 from grok_cli.cli.options import Typed, with_config_options
-from grok_cli.cli.parameters import argument, option
+from grok_cli.cli.parameters import Quiet, RunName, RunsDir, SummaryJson, argument, option
 from grok_cli.cli.signals import stop_on_signals
 from grok_cli.cli.train import check_device, train_and_report
-from grok_cli.runs.branching import branch_config, check_branch, create_branch
+from grok_cli.runs.branching import create_branch, plan_branch
 from grok_cli.runs.directory import check_name
-from grok_cli.runs.relatives import check_step, find_run
+from grok_cli.runs.relatives import find_run
 from grok_cli.runs.settings import layer
 
 
@@ -41,14 +41,10 @@ def branch(
         str | None,
         option("The run that gives the weights of `branch.transplant`.", "--donor", metavar="RUN"),
     ] = None,
-    runs_dir: Annotated[
-        Path | None, option("Directory in which the branch's is made. [default: runs]")
-    ] = None,
-    name: Annotated[
-        str | None, option("Name of the branch's directory. [default: from what it is]")
-    ] = None,
-    quiet: Annotated[bool, option("Print the path only.", "--quiet", "-q")] = False,
-    as_json: Annotated[bool, option("Print the summary as JSON on stdout.", "--json")] = False,
+    runs_dir: RunsDir = None,
+    name: RunName = None,
+    quiet: Quiet = False,
+    as_json: SummaryJson = False,
 ) -> None:
     """Leave a run at any of its steps, and go on from there with something changed.
 
@@ -63,16 +59,12 @@ def branch(
     roots = dict.fromkeys((folder, Path("runs")))
     run = find_run(parent, roots)
     values, origin = layer(typed.file, typed.flags, typed.sets)
-    giver = None if donor is None else find_run(donor, roots)
-    if giver is not None:
-        values["branch.donor"], origin["branch.donor"] = giver.check_identity().digest(), "--donor"
-    elif isinstance(values.get("branch.donor"), str):
-        giver = find_run(values["branch.donor"], roots)
+    named = donor or values.get("branch.donor")
+    giver = None if named is None else find_run(str(named), roots)
     origin |= {"branch.at": "--at", "branch.parent": "RUN"}
-    theirs = run.check_identity()
-    config = branch_config(theirs, at, values, origin)
-    check_branch(config, theirs)
-    check_step(run, config)
+    if donor is not None:
+        origin["branch.donor"] = "--donor"
+    config = plan_branch(run, at, values, origin, giver)
     check_device(config)
     directory = config.run_name() if name is None else check_name(name)
     made = create_branch(folder / directory, config, run, giver)

@@ -3,7 +3,6 @@
 These run at every press of Tab, so they import nothing heavy and open two files at most.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -110,14 +109,12 @@ def run_directories_and_csv(incomplete: str) -> list[str]:
 def metrics(context: Context, incomplete: str) -> list[str]:
     """What the first run in the typed directory measured; of a comma list its last member."""
     from grok_cli.runs.directory import find_runs
+    from grok_cli.runs.files import read_header
 
     run = next(find_runs(Path(context.params.get("source") or "runs")), None)
     if run is None:
         return []
-    names: list[str] = []
-    for file in (run.metrics_file, run.measured_file):
-        with contextlib.suppress(OSError, UnicodeDecodeError), file.open() as lines:
-            names += lines.readline().rstrip("\n").split(",")[1:]
+    names = [*read_header(run.metrics_file)[1:], *read_header(run.measured_file)[1:]]
     return _last_of_list(names, names, incomplete)
 
 

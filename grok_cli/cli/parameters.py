@@ -23,6 +23,10 @@ def argument(metavar: str, help: str, **more: Any) -> Any:
 
 
 Json = Annotated[bool, option("Print JSON.", "--json")]
+SummaryJson = Annotated[bool, option("Print the summary as JSON on stdout.", "--json")]
+Quiet = Annotated[bool, option("Print the path only.", "--quiet", "-q")]
+RunsDir = Annotated[Path | None, option("Directory in which the run's is made. [default: runs]")]
+RunName = Annotated[str | None, option("Name of the run's directory. [default: from the settings]")]
 Csv = Annotated[Path | None, option("Also write a CSV file.", "--csv", metavar="FILE.csv")]
 Directories = Annotated[
     list[Path] | None,

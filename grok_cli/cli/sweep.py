@@ -13,7 +13,7 @@ from rich.console import Console
 from grok_cli.cli.executor_options import TypedExecutor, with_executor_options
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.output import can_redraw, say
-from grok_cli.cli.parameters import argument, option
+from grok_cli.cli.parameters import SummaryJson, argument, option
 from grok_cli.cli.signals import stop_on_signals
 from grok_cli.cli.sweep_report import print_detached, print_plan, print_status, report
 from grok_cli.cli.sweep_view import SweepLog, SweepTable
@@ -23,6 +23,7 @@ from grok_cli.executors.worker import INTERRUPTED
 from grok_cli.runs.directory import DONE
 from grok_cli.runs.settings import layer
 from grok_cli.sweeps import sweep as sweeps
+from grok_cli.sweeps.lacks import measure_missing, missing_measures
 from grok_cli.sweeps.seeds import parse_seeds
 from grok_cli.sweeps.spec import PAPER, Spec, named, parse_grid
 from grok_cli.sweeps.sweep import Sweep
@@ -95,7 +96,7 @@ def sweep(
             rich_help_panel=SLURM,
         ),
     ] = False,
-    as_json: Annotated[bool, option("Print the summary as JSON on stdout.", "--json")] = False,
+    as_json: SummaryJson = False,
 ) -> None:
     """Run many settings on many seeds.
 
@@ -180,8 +181,8 @@ def _run(sweep: Sweep, as_json: bool, retries: int, fail_fast: bool) -> None:
     except KeyboardInterrupt:
         say(f"killed; the same command goes on from what was saved: {typed_command()}")
         raise
-    lacking = [] if interrupted() else sweeps.missing_measures(entries)
-    problems = sweeps.measure_missing(lacking, say, interrupted)
+    lacking = [] if interrupted() else missing_measures(entries)
+    problems = measure_missing(lacking, say, interrupted)
     report(entries, sweep.directory, as_json)
     for problem in problems:
         say(f"not measured: {problem}")

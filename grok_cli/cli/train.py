@@ -14,7 +14,7 @@ from rich.console import Console
 from grok_cli.cli import completion
 from grok_cli.cli.options import Typed, with_config_options
 from grok_cli.cli.output import can_redraw, print_json
-from grok_cli.cli.parameters import option
+from grok_cli.cli.parameters import Quiet, RunName, RunsDir, SummaryJson, option
 from grok_cli.cli.signals import stop_on_signals
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import GrokError, UsageError
@@ -28,12 +28,8 @@ EXIT_CODES = {"finished": 0, "diverged": 1, "interrupted": 130}
 def train(
     *,
     typed: Typed,
-    runs_dir: Annotated[
-        Path | None, option("Directory in which the run's is made. [default: runs]")
-    ] = None,
-    name: Annotated[
-        str | None, option("Name of the run's directory. [default: from the settings]")
-    ] = None,
+    runs_dir: RunsDir = None,
+    name: RunName = None,
     resume: Annotated[
         Path | None,
         option(
@@ -42,8 +38,8 @@ def train(
             autocompletion=completion.run_directories,
         ),
     ] = None,
-    quiet: Annotated[bool, option("Print the path only.", "--quiet", "-q")] = False,
-    as_json: Annotated[bool, option("Print the summary as JSON on stdout.", "--json")] = False,
+    quiet: Quiet = False,
+    as_json: SummaryJson = False,
     stop_at_eof: Annotated[
         bool, option("Save and stop when stdin ends.", "--stop-at-eof", hidden=True)
     ] = False,

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from grok_cli.core.fields import Section
 
 PHASES = ("memorised", "generalised")
-AT = re.compile(rf"({'|'.join(PHASES)})(?:\+([0-9]{{1,9}}))?")
+AFTER_PHASE = re.compile(rf"({'|'.join(PHASES)})(?:\+([0-9]{{1,9}}))?")
 EXPECTED_AT = f"expected a step, {' or '.join(PHASES)}, or one of these and steps: memorised+200"
 # Settings that a branch cannot change, and what they decide.
 BEHIND = {
@@ -41,7 +41,7 @@ def _at(value: Any) -> int | str:
     if not isinstance(value, bool | float) and text.isdecimal() and len(text) < 10:
         return int(text)
     text = f"memorised{text}" if text.startswith("+") else text
-    match = AT.fullmatch(text)
+    match = AFTER_PHASE.fullmatch(text)
     if match is None:
         raise ValueError(EXPECTED_AT)
     return f"{match[1]}+{int(match[2])}" if match[2] and int(match[2]) else match[1]

@@ -16,6 +16,8 @@ MEMORISED = 0.99
 GENERALISED = 0.995
 SUSTAINED_STEPS = 500
 COLLAPSED = 0.9
+# Under which names a summary has their steps; `delay` is a number of steps.
+PHASE_STEPS = ("memorised_at", "generalised_at", "sustained_at", "delay", "collapsed_at")
 GENERALISING = 0.5  # test accuracy from which the live view calls a plateau over
 
 
@@ -73,14 +75,8 @@ class Phases:
 
     def summary(self) -> dict[str, int | str | None]:
         """What stands in a run's summary."""
-        return {
-            "phase": self.now,
-            "memorised_at": self.memorised,
-            "generalised_at": self.generalised,
-            "sustained_at": self.sustained,
-            "delay": self.delay,
-            "collapsed_at": self.collapsed,
-        }
+        steps = (self.memorised, self.generalised, self.sustained, self.delay, self.collapsed)
+        return {"phase": self.now, **dict(zip(PHASE_STEPS, steps, strict=True))}
 
     def state(self) -> dict[str, int | float | None]:
         """Everything a resumed run needs; `Phases(**state)` restores it."""

@@ -8,9 +8,8 @@ from typing import Any
 
 from grok_cli.core.config import Config
 from grok_cli.errors import GrokError
-from grok_cli.runs.branching import branch_config, check_branch, create_branch
+from grok_cli.runs.branching import create_branch, plan_branch
 from grok_cli.runs.directory import RunDir, check_name
-from grok_cli.runs.relatives import check_step
 
 
 def bring_to_end(run: RunDir, config: Config, progress: bool | None, how: str) -> None:
@@ -50,11 +49,7 @@ def made_branch(
     progress: bool | None,
 ) -> Path:
     """The directory of a branch of a run, trained to its end; see `Run.branch`."""
-    donors = {} if donor is None else {"branch.donor": donor.config().digest()}
-    theirs = parent.check_identity()
-    config = branch_config(theirs, at, {**changes, **donors}, "run.branch")
-    check_branch(config, theirs)
-    check_step(parent, config)
+    config = plan_branch(parent, at, changes, "run.branch", donor)
     run = RunDir(runs_dir / (config.run_name() if name is None else check_name(name)))
     if not run.exists() or run.config().digest() != config.digest():
         create_branch(run.path, config, parent, donor)

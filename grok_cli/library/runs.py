@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from grok_cli.core.config import Config
+from grok_cli.core.phases import PHASE_STEPS
 from grok_cli.errors import GrokError, UsageError, cause, did_you_mean, warn
 from grok_cli.library.settings import Settings, Shortcuts, settings_of
 from grok_cli.results import Results
 from grok_cli.results.group import side_by_side
-from grok_cli.results.phases import PHASES
 from grok_cli.results.run import STEP
 from grok_cli.results.series import read_series
 from grok_cli.results.table import Include
@@ -95,7 +95,7 @@ class Run:
             True
         """
         summary = self.summary
-        return {phase: summary.get(phase) for phase in PHASES}
+        return {phase: summary.get(phase) for phase in PHASE_STEPS}
 
     @property
     def dataset(self) -> "Dataset":

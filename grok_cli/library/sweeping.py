@@ -11,9 +11,10 @@ from grok_cli.executors.registry import build_options
 from grok_cli.library.runs import Run, Runs
 from grok_cli.library.settings import Shortcuts, plain, settings_of, spelled
 from grok_cli.runs.settings import is_sweep
+from grok_cli.sweeps.lacks import measure_missing, missing_measures
 from grok_cli.sweeps.seeds import seeds_of_file
 from grok_cli.sweeps.spec import PAPER, Spec, named, spec_of
-from grok_cli.sweeps.sweep import measure_missing, missing_measures, plan_sweep, run_sweep
+from grok_cli.sweeps.sweep import plan_sweep, run_sweep
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -99,9 +99,8 @@ def _measure_rest(run: RunDir, config: Config) -> None:
     """
     if not config.measure.diagnostics:
         return
-    from grok_cli.sweeps.lacks import lacks
+    from grok_cli.sweeps.lacks import lacks, measure_missing
     from grok_cli.sweeps.plan import PlannedRun
-    from grok_cli.sweeps.sweep import measure_missing
 
     problems = measure_missing(lacks(PlannedRun(run, config, ())))
     if problems:

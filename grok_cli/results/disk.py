@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from grok_cli.core.phases import PHASE_STEPS
 from grok_cli.diagnostics.columns import present_column
 from grok_cli.errors import GrokError, UsageError, cause
 from grok_cli.results.run import Run, Source, is_number
@@ -15,7 +16,7 @@ from grok_cli.runs.files import read_json
 from grok_cli.runs.settings import flat_settings
 
 # What a summary holds under these keys; any of it may be None.
-STEPS = ("step", "memorised_at", "generalised_at", "sustained_at", "delay", "collapsed_at")
+STEPS = ("step", *PHASE_STEPS)
 NUMBERS = ("seconds", "steps_per_second")
 TEXTS = ("status", "phase", "message")
 

@@ -12,10 +12,10 @@ from typing import IO, Any
 
 import polars as pl
 
+from grok_cli.core.phases import PHASE_STEPS
 from grok_cli.errors import UsageError, did_you_mean
 from grok_cli.results.cells import name_cell
 from grok_cli.results.group import Group, side_by_side, statistics
-from grok_cli.results.phases import PHASES
 from grok_cli.results.run import PLANNED, SEED, STEP
 from grok_cli.results.table import Results
 from grok_cli.results.times import median_told
@@ -203,7 +203,7 @@ def summary_table(results: Results) -> pl.DataFrame:
             PLANNED: run.settings.get(PLANNED),
             "status": run.status,
             "step": run.summary.get("step"),
-            **{name: run.summary.get(name) for name in PHASES},
+            **{name: run.summary.get(name) for name in PHASE_STEPS},
             **run.summary.get("final", {}),
         }
         for group in results.groups

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-PHASES = ("memorised_at", "generalised_at", "sustained_at", "delay", "collapsed_at")
 ACCURACY = "test/accuracy"
 RANK = "alpha_req/effective_rank_test"
 SMALLEST_FALL = 0.1  # of the maximum; less than that is no compression
@@ -63,7 +62,7 @@ class PhaseStats:
 
 
 def phase_stats(runs: Iterable[Run], name: str) -> PhaseStats:
-    """Of one of `PHASES`, as the summaries of runs tell it."""
+    """Of one of `PHASE_STEPS`, as the summaries of runs tell it."""
     told = (number(run.summary.get(name)) for run in runs)
     return PhaseStats.of(None if step is None else int(step) for step in told)
 

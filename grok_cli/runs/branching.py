@@ -65,6 +65,31 @@ def branch_config(
     return build_config(values | {"branch.was": was}, source)
 
 
+def plan_branch(
+    parent: RunDir,
+    at: int | str,
+    changes: Mapping[str, Any],
+    source: str | Mapping[str, str],
+    donor: RunDir | None = None,
+) -> Config:
+    """The configuration of a branch of a run, which it can leave so.
+
+    Args:
+        at, changes, source: as in `branch_config`.
+        donor: the run that gives the weights of `branch.transplant`.
+
+    Raises:
+        UsageError: a change that is not valid, or that the weights do not allow, or no such step.
+    """
+    theirs = parent.check_identity()
+    if donor is not None:
+        changes = {**changes, "branch.donor": donor.check_identity().digest()}
+    config = branch_config(theirs, at, changes, source)
+    check_branch(config, theirs)
+    check_step(parent, config)
+    return config
+
+
 def changes_nothing(config: Config, parent: Config) -> bool:
     """Whether a branch computes what its parent did, for as long."""
     plain = branch_config(parent, config.branch.at, {})

@@ -61,6 +61,12 @@ class RunDir:
         self.wandb_file = self.path / "wandb.json"
         self.snapshots_dir = self.path / "snapshots"
 
+    @property
+    def named_digest(self) -> str | None:
+        """The digest in the directory's name; None if it was named otherwise."""
+        named = RUN_NAME.fullmatch(self.path.name)
+        return named[1] if named else None
+
     def exists(self) -> bool:
         return os.path.isfile(self.config_file)  # noqa: PTH113 -- no, where nobody lets us look
 
@@ -171,11 +177,11 @@ class RunDir:
                     break
                 self.refuse_changes(changed_settings(began, config), self.environment_file)
                 break
-        named = RUN_NAME.fullmatch(self.path.name)
-        if named and named[1] not in (config.digest(), self._digest_as_stated(config)):
+        named = self.named_digest
+        if named and named not in (config.digest(), self._digest_as_stated(config)):
             raise RunDirectoryError(
                 f"{self.config_file} was edited: its settings have the digest {config.digest()}, "
-                f"the directory's name says {named[1]}; put the settings back, or rename the "
+                f"the directory's name says {named}; put the settings back, or rename the "
                 "directory"
             )
         return config
@@ -287,14 +293,14 @@ def _runs_below(folder: Path, root: Path, linked: set[Path]) -> Iterator[RunDir]
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
-        if RUN_NAME.fullmatch(folder.name):
+        if RunDir(folder).named_digest:
             yield RunDir(folder)
         return
     for entry in entries:
         path = folder / entry.name
         if entry.is_symlink():
             run, target = RunDir(path), Path(os.path.realpath(path))  # which takes links in a ring
-            gone = not os.path.exists(path) and RUN_NAME.fullmatch(entry.name)  # noqa: PTH110
+            gone = not os.path.exists(path) and run.named_digest  # noqa: PTH110
             if (run.exists() or gone) and not target.is_relative_to(root) | (target in linked):
                 linked.add(target)
                 yield run

@@ -130,6 +130,15 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def read_header(path: Path) -> list[str]:
+    """The names in the first line of a CSV file; [] if it cannot be read."""
+    try:
+        with path.open() as lines:
+            return lines.readline().rstrip("\n").split(",")
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if there is no such file, or it is damaged."""
     try:

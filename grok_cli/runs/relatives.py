@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from grok_cli.core.branch import AT
+from grok_cli.core.branch import AFTER_PHASE
 from grok_cli.core.config import Config
 from grok_cli.errors import GrokError, UsageError, did_you_mean
-from grok_cli.runs.directory import RUN_NAME, RunDir, find_runs
+from grok_cli.runs.directory import RunDir, find_runs
 from grok_cli.runs.files import read_json, write_json
 
 
@@ -63,8 +63,7 @@ def digests(run: RunDir) -> set[str]:
         found = {run.check_identity().digest()}
     except GrokError:
         return set()
-    named = RUN_NAME.fullmatch(run.path.name)
-    return found | ({named[1]} if named else set())
+    return found | ({run.named_digest} if run.named_digest else set())
 
 
 def find_run(text: str, roots: Iterable[Path] = (Path("runs"),)) -> RunDir:
@@ -116,7 +115,7 @@ def step_of(at: int | str, run: RunDir) -> int:
     summary = run.summary()
     if at == "end":
         return int(summary.get("step") or 0)
-    match = AT.fullmatch(at)
+    match = AFTER_PHASE.fullmatch(at)
     assert match is not None
     reached = summary.get(f"{match[1]}_at")
     if not isinstance(reached, int):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from grok_cli.core.config import Config
-from grok_cli.core.phases import Phases
+from grok_cli.core.phases import PHASE_STEPS
 from grok_cli.core.training import Outcome, Recorder, Trainer
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import RunDir
@@ -191,7 +191,7 @@ def upload_run(run: RunDir, project: str | None = None, entity: str | None = Non
     changed = {key: value for key, value in target.items() if value is not None}
     config = config.model_copy(update={"wandb": config.wandb.model_copy(update=changed)})
     recorder = WandbRecorder(run, config)
-    phases = {key: summary.get(key) for key in Phases().summary()}
+    phases = {key: summary.get(key) for key in ("phase", *PHASE_STEPS)}
     recorder.upload(_Ending(step, EXIT_CODES[summary["status"]], phases))
     if recorder.problem:
         raise GrokError(f"{run.path}: W&B: {recorder.problem}")

@@ -4,15 +4,18 @@ A run may have been trained for another sweep, which measured less, or before th
 more. Measuring never changes training, so the run need not be trained again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from grok_cli.diagnostics.columns import present_column
 from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.errors import GrokError, cause
 from grok_cli.runs.directory import RunDir, snapshot_step
+from grok_cli.runs.files import read_header
 from grok_cli.runs.measured import read_measured
 from grok_cli.sweeps.plan import PlannedRun
+from grok_cli.sweeps.states import Entry
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ def lacks(planned: PlannedRun) -> list[Lack]:
     wanted = config.measure.diagnostics
     if not wanted:
         return []
-    trained_with, measured = _columns(run), read_measured(run.measured_file)
+    trained_with = set(map(present_column, read_header(run.metrics_file)))
+    measured = read_measured(run.measured_file)
     found = []
     for name, every in wanted.items():
         columns = set(DIAGNOSTICS[name].columns(config.model))
@@ -50,27 +54,34 @@ def lacks(planned: PlannedRun) -> list[Lack]:
     return found
 
 
-def measure_lack(lack: Lack, should_stop: Callable[[], bool] = lambda: False) -> None:
-    """Compute it, and keep the values in the run's measured.csv.
+def missing_measures(entries: Iterable[Entry]) -> list[Lack]:
+    """What the finished runs lack of what the sweep measures."""
+    return [lack for entry in entries if entry.state == "finished" for lack in lacks(entry.planned)]
 
-    Raises:
-        GrokError: a snapshot cannot be read, or the diagnostic not be computed.
-        OSError: measured.csv cannot be written.
-    """
+
+def measure_missing(
+    lacking: Sequence[Lack],
+    say: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[str]:
+    """Compute what runs lack, and keep the values in their measured.csv; returns what could not
+    be, a message each."""
     from grok_cli.runs.measuring import measure_snapshots
 
-    for _ in measure_snapshots(lack.files, [lack.diagnostic]):
+    problems = []
+    for number, lack in enumerate(lacking, 1):
         if should_stop():
-            return
-
-
-def _columns(run: RunDir) -> set[str]:
-    """The columns of metrics.csv; none if it is not there."""
-    try:
-        with run.metrics_file.open() as file:
-            return {present_column(name) for name in file.readline().rstrip("\n").split(",")}
-    except OSError:
-        return set()
+            break
+        say(f"[{number}/{len(lacking)}] measuring {lack.diagnostic}: {lack.run.path}")
+        try:
+            for _ in measure_snapshots(lack.files, [lack.diagnostic]):
+                if should_stop():
+                    break
+        except GrokError as error:
+            problems.append(f"{lack.diagnostic} of {lack.run.path}: {error}")
+        except OSError as error:
+            problems.append(f"cannot write {lack.run.measured_file}: {cause(error)}")
+    return problems
 
 
 def _due(files: list[Path], every: int) -> list[Path]:

@@ -10,16 +10,14 @@ from typing import Any
 
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import UsageError
+from grok_cli.results.run import SEED
 from grok_cli.runs.branching import branch_config, changes_nothing, create_branch
-from grok_cli.runs.directory import DONE, RunDir, find_runs
+from grok_cli.runs.directory import DONE, RunDir, changed_settings, find_runs
 from grok_cli.runs.relatives import find_run
 from grok_cli.runs.settings import build_config, flat_settings
 from grok_cli.sweeps.reuse import TrainedRuns, link_run
 from grok_cli.sweeps.seeds import PAPER_SEEDS
 from grok_cli.sweeps.spec import Origin, Spec
-
-SEED = "train.seed"
-
 
 MOST_RUNS = 10_000  # of a sweep
 
@@ -77,12 +75,7 @@ class PlannedRun:
         stored = self.run.config()
         if stored.digest() == self.config.digest():
             return
-        wanted, found = flat_settings(self.config), flat_settings(stored)
-        changed = ", ".join(
-            f"{key} ({wanted[key]!r} became {found.get(key)!r})"
-            for key in wanted
-            if affects_result(key) and wanted[key] != found.get(key)
-        )
+        changed = "; ".join(changed_settings(self.config, stored))
         raise UsageError(
             f"{self.run.config_file} was edited: {changed}; the directory is named by its "
             "settings. Undo that, or move the directory away"

@@ -7,14 +7,11 @@ snapshots.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from grok_cli.errors import GrokError, UsageError, cause
 from grok_cli.runs.directory import DONE, RunDir, find_runs
-
-DIGEST = re.compile(r"-([0-9a-f]{10})$")
 
 
 class TrainedRuns:
@@ -70,8 +67,7 @@ def _named_rightly(run: RunDir, digest: str) -> bool:
     A directory that is named by another digest is of an earlier version of this program, or was
     edited: then its last snapshot, which holds the configuration it was trained with, decides.
     """
-    named = DIGEST.search(run.path.name)
-    if named is None or named[1] == digest:
+    if run.named_digest in (None, digest):
         return True
     from grok_cli.runs.checkpoints import load_snapshot
 

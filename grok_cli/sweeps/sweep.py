@@ -13,7 +13,6 @@ from grok_cli.runs.directory import DONE, RunDir, find_runs
 from grok_cli.runs.sweep_record import record_sweep
 from grok_cli.sweeps.drive import Driver, SweepWatcher, job_of
 from grok_cli.sweeps.estimate import Forecast, Speeds, forecast, measure_unknown, recorded_speeds
-from grok_cli.sweeps.lacks import Lack, lacks, measure_lack
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns, runs_beside, runs_named, same_run_in
 from grok_cli.sweeps.spec import Spec
@@ -181,31 +180,6 @@ def record(sweep: Sweep, command: str) -> None:
         raise UsageError(
             f"cannot write to {sweep.directory}: {cause(error)}; choose another --runs-dir"
         ) from None
-
-
-def missing_measures(entries: Sequence[Entry]) -> list[Lack]:
-    """What the finished runs lack of what the sweep measures."""
-    return [lack for entry in entries if entry.state == "finished" for lack in lacks(entry.planned)]
-
-
-def measure_missing(
-    lacking: Sequence[Lack],
-    say: Callable[[str], None] = lambda text: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> list[str]:
-    """Compute what runs lack from their snapshots; returns what could not be, a message each."""
-    problems = []
-    for number, lack in enumerate(lacking, 1):
-        if should_stop():
-            break
-        say(f"[{number}/{len(lacking)}] measuring {lack.diagnostic}: {lack.run.path}")
-        try:
-            measure_lack(lack, should_stop)
-        except GrokError as error:
-            problems.append(f"{lack.diagnostic} of {lack.run.path}: {error}")
-        except OSError as error:
-            problems.append(f"cannot write {lack.run.measured_file}: {cause(error)}")
-    return problems
 
 
 def where_runs_stand(sweep: Sweep) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ def test_an_edited_configuration_in_the_sweep_is_refused_with_the_key(tmp_path: 
     path = done(off)
     file = path / "config.yaml"
     file.write_text(file.read_text().replace("weight_decay: 1.0", "weight_decay: 2.0"))
-    with pytest.raises(UsageError, match=r"edited: opt\.weight_decay \(1\.0 became 2\.0\)"):
+    with pytest.raises(UsageError, match=r"edited: opt\.weight_decay: 2\.0, and was 1\.0;"):
         take_over(planned(tmp_path), TrainedRuns())
 
 
