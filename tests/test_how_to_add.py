@@ -12,7 +12,7 @@ from grok_cli.core.fields import choices
 from grok_cli.core.loss import LOSSES
 from grok_cli.core.model import Block, Transformer
 from grok_cli.core.model_config import ModelConfig
-from grok_cli.core.opt_config import USED_BY
+from grok_cli.core.opt_config import USED_BY, OptConfig
 from grok_cli.core.optimizers.filters import FILTERS
 from grok_cli.core.optimizers.make import UPDATES
 from grok_cli.core.placement import HEAD_SITES, NORM_OF_SITE, PLACEMENTS
@@ -24,6 +24,8 @@ from grok_cli.executors.registry import EXECUTORS
 from grok_cli.figures.catalogue import COURSES
 from grok_cli.figures.style import OF_PLACEMENT, SHAPES
 from grok_cli.sweeps.spec import STUDIES, read_spec
+from tests.core.optimizers.test_optimizers import EVERY as OPTIMIZERS
+from tests.core.test_fast_engine import BIASES
 
 PACKAGE = Path(grok_cli.__file__).parent
 TESTS = Path(__file__).parent
@@ -51,7 +53,8 @@ def test_norm_site_is_used_by_the_block_and_by_a_placement(site: str) -> None:
 @pytest.mark.parametrize("chooser", USED_BY)
 def test_optimizers_and_filters_are_made_and_have_a_row_in_the_documentation(chooser: str) -> None:
     made = {"optimizer": UPDATES.keys(), "gradient_filter": FILTERS.keys() | {"off"}}[chooser]
-    assert made == USED_BY[chooser].keys()
+    assert made == USED_BY[chooser].keys() == set(choices(OptConfig.model_fields[chooser]))
+    assert made <= {"adamw", "off", *(settings.get(chooser) for settings in OPTIMIZERS.values())}
     page = (PACKAGE / "docs/biases.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in page for name in made - {"off"})
 
@@ -59,10 +62,17 @@ def test_optimizers_and_filters_are_made_and_have_a_row_in_the_documentation(cho
 def test_losses_and_norms_are_made_and_have_a_row_in_the_documentation() -> None:
     assert LOSSES.keys() == set(choices(TrainConfig.model_fields["loss"]))
     page = (PACKAGE / "docs/biases.md").read_text(encoding="utf-8")
+    by_hand = (TESTS / "core/test_loss.py").read_text()
     for name in LOSSES:
         assert f"| `{name}` |" in page
-    for name in {*choices(ModelConfig.model_fields["norm"])} - {"layernorm", "rmsnorm"}:
+        assert f'loss="{name}"' in by_hand or name == "cross-entropy"
+    formulas = (TESTS / "core/test_model.py").read_text()
+    norms = {*choices(ModelConfig.model_fields["norm"])} - {"layernorm", "rmsnorm"}
+    for name in norms:
         assert f"| `model.norm: {name}` |" in page
+        assert f'"{name}"' in formulas
+    assert LOSSES.keys() - {"cross-entropy"} <= {one.get("train__loss") for one in BIASES.values()}
+    assert norms <= {one.get("model__norm") for one in BIASES.values()}
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)

@@ -60,7 +60,7 @@ def measure(
     if list_all:
         if paths or wanted or as_json or csv:
             raise UsageError("--list: explains all diagnostics; leave the rest out")
-        explain()
+        _explain()
         return
     if not wanted:
         raise UsageError("--measure: expected names such as rank,ntk; see `grok measure --list`")
@@ -138,7 +138,7 @@ def _within(files: list[Path], where: Sequence[str]) -> list[Path]:
     return kept
 
 
-def explain() -> None:
+def _explain() -> None:
     """Print every diagnostic: its name, cost, metrics, formula and source."""
     from grok_cli.core.model_config import ModelConfig
 

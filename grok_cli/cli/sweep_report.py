@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from grok_cli.cli.output import Column, duration, escape, print_json, print_table, say
-from grok_cli.executors.worker import last_lines
 from grok_cli.runs.directory import DONE
+from grok_cli.runs.files import last_lines
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.estimate import Forecast
 from grok_cli.sweeps.plan import PlannedRun

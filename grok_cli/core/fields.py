@@ -84,7 +84,7 @@ def checked(
         raise SettingsError(located(*_problem(error, model), source)) from None
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """The first problem of a validation error in a line: key, what was expected and found."""
     key, message = _problem(error, model)
     return f"{key}: {message}" if key else message

@@ -18,7 +18,7 @@ from grok_cli.executors.worker import Worker
 class LocalOptions(ExecutorOptions):
     """Processes on this machine."""
 
-    maker = "grok_cli.executors.local:make"
+    maker = "grok_cli.executors.local:make_executor"
     flags = {"--jobs": "jobs"}  # noqa: RUF012 -- a ClassVar of the base class
 
     kind: Literal["local"] = "local"
@@ -118,7 +118,9 @@ class LocalExecutor:
         return [Change(job, "requeued", reason="the process that forks workers is gone")]
 
 
-def make(options: LocalOptions, directory: Path, runs: int, threads: int | None) -> LocalExecutor:
+def make_executor(
+    options: LocalOptions, directory: Path, runs: int, threads: int | None
+) -> LocalExecutor:
     """The executor of a sweep, with the cores shared by its runs."""
     return LocalExecutor(*options.at_once(runs, threads))
 

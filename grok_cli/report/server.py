@@ -46,13 +46,13 @@ class Looks:
         self._runs: dict[Path, tuple[int, tuple[int, ...] | None, dict[Path, Frames]]] = {}
 
     def __call__(self, files: Sequence[Path]) -> Frames:
-        from grok_cli.runs.measuring import last_keys
+        from grok_cli.runs.measuring import last_frequencies
 
         run = files[0].parent
         count, keys, known = self._runs.get(run, (0, None, {}))
         if keys is None or len(files) >= 2 * count:
             try:
-                count, keys, known = len(files), last_keys(files), {}
+                count, keys, known = len(files), last_frequencies(files), {}
             except GrokError:
                 return look_into(files)
         frames: Frames = ([], [], [])

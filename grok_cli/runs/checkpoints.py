@@ -11,7 +11,7 @@ from torch import Tensor
 
 from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
-from grok_cli.core.fields import explain
+from grok_cli.core.fields import first_problem
 from grok_cli.core.model import Transformer
 from grok_cli.runs.tensor_files import CheckpointError, load_tensors, save_tensors
 
@@ -95,7 +95,7 @@ def load_snapshot(path: Path) -> Snapshot:
         config = Config.recorded(dict(content["config"]))
     except ValidationError as error:
         raise CheckpointError(
-            f"{path}: its configuration is not valid: {explain(error, Config)}"
+            f"{path}: its configuration is not valid: {first_problem(error, Config)}"
         ) from None
     except (TypeError, ValueError):
         raise CheckpointError(f"{path}: damaged: its configuration has no sections") from None

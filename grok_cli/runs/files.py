@@ -139,6 +139,17 @@ def read_header(path: Path) -> list[str]:
         return []
 
 
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a text file that are not empty; [] if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 10_000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if there is no such file, or it is damaged."""
     try:

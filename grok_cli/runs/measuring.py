@@ -85,18 +85,18 @@ def looks(
     """Each snapshot of one run, looked into; those whose weights are not finite are left out.
 
     Args:
-        keys: frequencies whose planes are shown in all of them; None: `last_keys`.
+        keys: frequencies whose planes are shown in all of them; None: `last_frequencies`.
 
     Raises:
         CheckpointError: a snapshot cannot be read.
     """
-    keys = last_keys(files) if keys is None else keys
+    keys = last_frequencies(files) if keys is None else keys
     for snapshot, _, subject in subjects(files):
         if subject.is_finite:
             yield snapshot, look(subject, keys)
 
 
-def last_keys(files: Sequence[Path]) -> tuple[int, ...] | None:
+def last_frequencies(files: Sequence[Path]) -> tuple[int, ...] | None:
     """The key frequencies of the last snapshot with finite weights; None if there is none.
 
     Raises:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 
 from grok_cli.errors import GrokError
 from grok_cli.executors.base import Change, Executor, Job
-from grok_cli.executors.worker import INTERRUPTED, ending, last_lines
+from grok_cli.executors.worker import INTERRUPTED, ending
 from grok_cli.runs.bystander import bystander
 from grok_cli.runs.directory import DONE
+from grok_cli.runs.files import last_lines
 from grok_cli.sweeps.plan import PlannedRun
 from grok_cli.sweeps.states import Entry, Event
 

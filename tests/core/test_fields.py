@@ -9,8 +9,8 @@ from grok_cli.core.fields import (
     SettingsError,
     checked,
     choices,
-    explain,
     fields_of,
+    first_problem,
     located,
     value_type,
 )
@@ -114,7 +114,7 @@ def test_an_explanation_names_the_key_unless_the_message_does() -> None:
     ):
         with pytest.raises(ValidationError) as caught:
             Outer.model_validate(values)
-        assert explain(caught.value, Outer) == words
+        assert first_problem(caught.value, Outer) == words
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,8 @@ class RayExecutor:
         return list(self._ray.wait(references, num_returns=count, timeout=seconds)[0])
 
 
-def make(options: RayOptions, directory: Path, runs: int, threads: int | None) -> RayExecutor:
+def make_executor(
+    options: RayOptions, directory: Path, runs: int, threads: int | None
+) -> RayExecutor:
     """The executor of a sweep."""
     return RayExecutor(options)

@@ -10,7 +10,7 @@ from grok_cli.executors.options import ClusterOptions
 class RayOptions(ClusterOptions):
     """Tasks of a Ray cluster."""
 
-    maker = "grok_cli.executors.ray.executor:make"
+    maker = "grok_cli.executors.ray.executor:make_executor"
     needs = ("ray", "ray[client]>=2.40")
     flags = {  # noqa: RUF012 -- a ClassVar of the base class
         **{"--cpus": "cpus", "--gpus": "gpus", "--memory": "memory", "--address": "address"},

@@ -255,6 +255,8 @@ class SlurmExecutor:
         self._queue = self._outside.read()
 
 
-def make(options: SlurmOptions, directory: Path, runs: int, threads: int | None) -> SlurmExecutor:
+def make_executor(
+    options: SlurmOptions, directory: Path, runs: int, threads: int | None
+) -> SlurmExecutor:
     """The executor of a sweep."""
     return SlurmExecutor(options, directory)

@@ -22,7 +22,7 @@ OWN_SBATCH_OPTIONS = (
 class SlurmOptions(ClusterOptions):
     """Job arrays of a Slurm cluster."""
 
-    maker = "grok_cli.executors.slurm.executor:make"
+    maker = "grok_cli.executors.slurm.executor:make_executor"
     needs = ("submitit", "submitit>=1.5")
     queued = True
     flags = {  # noqa: RUF012 -- a ClassVar of the base class

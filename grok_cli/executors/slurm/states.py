@@ -10,7 +10,8 @@ from enum import Enum
 from grok_cli.executors.base import Change, Job, Told, changes_of
 from grok_cli.executors.slurm.batch import Batch, Records
 from grok_cli.executors.slurm.queue import ArrayTask, Queue
-from grok_cli.executors.worker import INTERRUPTED, last_lines
+from grok_cli.executors.worker import INTERRUPTED
+from grok_cli.runs.files import last_lines
 
 # The node was taken away without being told to requeue: no fault of the run.
 NODE_TAKEN = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")
