@@ -80,6 +80,12 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"did you mean {near}?" if near else ""
 
 
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """What to type instead of an unknown name: the nearest, or else all."""
+    known = list(known)
+    return did_you_mean(name, known) or f"expected one of {', '.join(known)}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant; None if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.65)

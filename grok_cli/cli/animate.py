@@ -57,10 +57,10 @@ def _frames(files: list[Path], name: str, width: int) -> "Iterator[Image]":
     from grok_cli.figures.film import picture
     from grok_cli.figures.network import caption, panels
     from grok_cli.figures.sheet import draw_sheet
-    from grok_cli.runs.measuring import looks
+    from grok_cli.runs.measuring import insides
 
     shown = 0
-    for snapshot, inside in looks(files):
+    for snapshot, inside in insides(files):
         title = f"{escape(name)}, step {snapshot.step:,}"
         figure = draw_sheet(panels(inside), title, caption(inside))
         say(f"step {snapshot.step}")

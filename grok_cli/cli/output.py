@@ -78,8 +78,9 @@ def print_table(
         return
     if title:
         console.print(Text(escape(title), style="bold"))
-    fitting, hidden = _fitting(columns, rows, console.width)
-    console.print(_table(fitting, rows, console.width), crop=True)
+    widths = {column.key: _width(column, rows) for column in columns}
+    fitting, hidden = _fitting(columns, widths, console.width)
+    console.print(_table(fitting, rows, widths, console.width), crop=True)
     if hidden:
         names = ", ".join(column.heading for column in hidden)
         console.print(Text(f"not shown in this width: {names}", style="dim"))
@@ -155,10 +156,9 @@ def show(value: Any) -> str:
 
 
 def _fitting(
-    columns: Sequence[Column], rows: Sequence[Row], width: int
+    columns: Sequence[Column], widths: Mapping[str, int], width: int
 ) -> tuple[list[Column], list[Column]]:
     """The columns that the width has room for, and the others."""
-    widths = {column.key: _width(column, rows) for column in columns}
     fitting, hidden = list(columns), []
     while sum(widths[c.key] for c in fitting) + GAP * (len(fitting) - 1) > width:
         last = max(fitting, key=lambda column: column.drop)
@@ -176,9 +176,10 @@ def _width(column: Column, rows: Sequence[Row]) -> int:
     return max(map(cell_len, [column.heading, *(column.shown(row) for row in rows)]))
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Table:
-    widths = {column.key: _width(column, rows) for column in columns}
-    over = max(sum(widths.values()) + GAP * (len(columns) - 1) - width, 0)
+def _table(
+    columns: Sequence[Column], rows: Sequence[Row], widths: Mapping[str, int], width: int
+) -> Table:
+    over = max(sum(widths[column.key] for column in columns) + GAP * (len(columns) - 1) - width, 0)
     # Where the columns do not fit, the longest name loses its end, and no number does.
     names = [column.key for column in columns if not (column.number or column.folds)]
     cut = max(names, key=lambda name: widths[name], default="")

@@ -329,15 +329,6 @@ def affects_result(key: str) -> bool:
     return section in IDENTITY or section not in SECTIONS
 
 
-SECTIONS: dict[str, type[Section]] = {
-    "data": DataConfig,
-    "model": ModelConfig,
-    "opt": OptConfig,
-    "train": TrainConfig,
-    "branch": BranchConfig,
-    "measure": MeasureConfig,
-    "run": RunConfig,
-    "wandb": WandbConfig,
-}
+SECTIONS = {name: type(section) for name, section in Config()}
 KNOWN = fields_of(Config)
 KEYS = list(KNOWN)

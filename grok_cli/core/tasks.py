@@ -1,9 +1,9 @@
-"""The registry of binary operations: what `a ∘ b` is for each task.
+"""Binary operations as a table: what `a ∘ b` is for each task.
 
-A task maps a pair of elements 0 <= a, b < p to a label. To add one, write a function of (a, b, p)
-under `@operation`; another package gives a `Task` through an entry point of its name in the group
-`grok_cli.tasks`. The twelve of Power et al. 2022 (arXiv 2201.02177, appendix A.1.1) are here,
-with multiplication and the three "sum, then combine with p" games of arXiv 2602.06702's code.
+A task maps a pair of elements 0 <= a, b < p to a label. A new one is a line of `OWN`; another
+package gives a `Task` through an entry point of its name in the group `grok_cli.tasks`. The twelve
+of Power et al. 2022 (arXiv 2201.02177, appendix A.1.1) are here, with multiplication and the three
+"sum, then combine with p" games of arXiv 2602.06702's code.
 """
 
 from collections.abc import Callable
@@ -45,86 +45,6 @@ class Task:
         return [(a, b) for a in range(p) for b in range(start, p)]
 
 
-class Tasks(Parts[Task]):
-    """Tasks by name."""
-
-    kind, expected = "task", "be a Task of the name '{}'"
-
-    def __init__(self) -> None:
-        super().__init__({})
-
-    def fits(self, name: str, found: object) -> bool:
-        return isinstance(found, Task) and found.name == name
-
-
-TASKS = Tasks()
-
-
-def operation(name: str, formula: str, **traits: object) -> Callable[[Operation], Operation]:
-    """Register a function (a, b, p) -> label as the task `name`."""
-
-    def register(apply: Operation) -> Operation:
-        TASKS.own[name] = Task(name, formula, apply, **traits)  # type: ignore[arg-type]
-        return apply
-
-    return register
-
-
-@operation("add", "a + b mod p")
-def add(a: int, b: int, p: int) -> int:
-    return (a + b) % p
-
-
-@operation("subtract", "a - b mod p")
-def subtract(a: int, b: int, p: int) -> int:
-    return (a - b) % p
-
-
-@operation("multiply", "a * b mod p")
-def multiply(a: int, b: int, p: int) -> int:
-    return a * b % p
-
-
-@operation("divide", "a / b mod p, b != 0, p prime", divides=True)
-def divide(a: int, b: int, p: int) -> int:
-    return a * pow(b, -1, p) % p
-
-
-@operation(
-    "parity",
-    "a / b if b is odd, else a - b, mod p, p prime",
-    divides=True,
-    zero_divisor_ok=True,
-)
-def parity(a: int, b: int, p: int) -> int:
-    return divide(a, b, p) if b % 2 else subtract(a, b, p)
-
-
-@operation("square-sum", "a^2 + b^2 mod p")
-def square_sum(a: int, b: int, p: int) -> int:
-    return (a * a + b * b) % p
-
-
-@operation("quadratic", "a^2 + ab + b^2 mod p")
-def quadratic(a: int, b: int, p: int) -> int:
-    return (a * a + a * b + b * b) % p
-
-
-@operation("quadratic-plus-a", "a^2 + ab + b^2 + a mod p")
-def quadratic_plus_a(a: int, b: int, p: int) -> int:
-    return (a * a + a * b + b * b + a) % p
-
-
-@operation("cubic", "a^3 + ab mod p")
-def cubic(a: int, b: int, p: int) -> int:
-    return (a**3 + a * b) % p
-
-
-@operation("cubic-plus-b", "a^3 + ab^2 + b mod p")
-def cubic_plus_b(a: int, b: int, p: int) -> int:
-    return (a**3 + a * b * b + b) % p
-
-
 def compose(a: int, b: int) -> int:
     """The index of the permutation 'first b, then a'."""
     return S5_INDEX[tuple(S5[a][i] for i in S5[b])]
@@ -134,31 +54,60 @@ def inverse(a: int) -> int:
     return S5_INDEX[tuple(S5[a].index(i) for i in range(5))]
 
 
-@operation("s5", "a . b, composition in the symmetric group S5", order=len(S5))
-def s5(a: int, b: int, _p: int) -> int:
-    return compose(a, b)
+def divide(a: int, b: int, p: int) -> int:
+    return a * pow(b, -1, p) % p
 
 
-@operation("s5-conjugate", "a . b . a^-1 in S5", order=len(S5))
-def s5_conjugate(a: int, b: int, _p: int) -> int:
-    return compose(compose(a, b), inverse(a))
+OWN = (
+    Task("add", "a + b mod p", lambda a, b, p: (a + b) % p),
+    Task("subtract", "a - b mod p", lambda a, b, p: (a - b) % p),
+    Task("multiply", "a * b mod p", lambda a, b, p: a * b % p),
+    Task("divide", "a / b mod p, b != 0, p prime", divide, divides=True),
+    Task(
+        "parity",
+        "a / b if b is odd, else a - b, mod p, p prime",
+        lambda a, b, p: divide(a, b, p) if b % 2 else (a - b) % p,
+        divides=True,
+        zero_divisor_ok=True,
+    ),
+    Task("square-sum", "a^2 + b^2 mod p", lambda a, b, p: (a**2 + b**2) % p),
+    Task("quadratic", "a^2 + ab + b^2 mod p", lambda a, b, p: (a**2 + a * b + b**2) % p),
+    Task(
+        "quadratic-plus-a",
+        "a^2 + ab + b^2 + a mod p",
+        lambda a, b, p: (a**2 + a * b + b**2 + a) % p,
+    ),
+    Task("cubic", "a^3 + ab mod p", lambda a, b, p: (a**3 + a * b) % p),
+    Task("cubic-plus-b", "a^3 + ab^2 + b mod p", lambda a, b, p: (a**3 + a * b**2 + b) % p),
+    Task(
+        "s5",
+        "a . b, composition in the symmetric group S5",
+        lambda a, b, p: compose(a, b),
+        order=120,
+    ),
+    Task(
+        "s5-conjugate",
+        "a . b . a^-1 in S5",
+        lambda a, b, p: compose(compose(a, b), inverse(a)),
+        order=120,
+    ),
+    Task("s5-aba", "a . b . a in S5", lambda a, b, p: compose(compose(a, b), a), order=120),
+    Task("sum-xor", "(a + b) xor p", lambda a, b, p: (a + b) ^ p),
+    Task("sum-and", "(a + b) and p, bitwise", lambda a, b, p: (a + b) & p),
+    Task("sum-shift", "(a + b) shifted right by one bit", lambda a, b, p: (a + b) >> 1),
+)
 
 
-@operation("s5-aba", "a . b . a in S5", order=len(S5))
-def s5_aba(a: int, b: int, _p: int) -> int:
-    return compose(compose(a, b), a)
+class Tasks(Parts[Task]):
+    """Tasks by name."""
+
+    kind, expected = "task", "be a Task of the name '{}'"
+
+    def __init__(self) -> None:
+        super().__init__({task.name: task for task in OWN})
+
+    def fits(self, name: str, found: object) -> bool:
+        return isinstance(found, Task) and found.name == name
 
 
-@operation("sum-xor", "(a + b) xor p")
-def sum_xor(a: int, b: int, p: int) -> int:
-    return (a + b) ^ p
-
-
-@operation("sum-and", "(a + b) and p, bitwise")
-def sum_and(a: int, b: int, p: int) -> int:
-    return (a + b) & p
-
-
-@operation("sum-shift", "(a + b) shifted right by one bit")
-def sum_shift(a: int, b: int, _p: int) -> int:
-    return (a + b) >> 1
+TASKS = Tasks()

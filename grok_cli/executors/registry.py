@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grok_cli.core.fields import checked
-from grok_cli.errors import UsageError, did_you_mean
+from grok_cli.errors import UsageError, suggestion
 from grok_cli.executors.options import ExecutorOptions
 from grok_cli.plugins import Parts
 
@@ -101,8 +101,3 @@ def build_options(
         values[name] = value
         origin[name] = flag
     return checked(model, values, origin)
-
-
-def suggestion(name: Any, known: Any) -> str:
-    """What to type instead of an unknown name: the nearest, or else all."""
-    return did_you_mean(name, known) or f"expected one of {', '.join(known)}"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from grok_cli.errors import UsageError, did_you_mean
+from grok_cli.errors import UsageError, suggestion
 from grok_cli.figures.branches import branches_chart
 from grok_cli.figures.chart import Chart
 from grok_cli.figures.course import Course, course_chart
@@ -95,8 +95,7 @@ def make_chart(name: str, results: Results, options: Options | None = None) -> C
         return CATALOGUE[name].build(results, options)
     if name in results.metrics:
         return course_chart(name, Course((name,), name), results, options)
-    known = [*CATALOGUE, *results.metrics]
-    hint = did_you_mean(name, known) or f"expected one of {', '.join(known)}"
+    hint = suggestion(name, [*CATALOGUE, *results.metrics])
     raise UsageError(f"{name}: no such figure or metric; {hint}")
 
 

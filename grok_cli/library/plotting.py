@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from grok_cli.errors import UsageError, did_you_mean
+from grok_cli.errors import UsageError, suggestion
 from grok_cli.library.runs import Measured, results_of
 from grok_cli.results.table import Include
 
@@ -55,8 +55,7 @@ def plot(
     from grok_cli.library.progress import shell
 
     if style not in SETTINGS:
-        hint = did_you_mean(style, SETTINGS) or f"expected one of {', '.join(SETTINGS)}"
-        raise UsageError(f"style={style!r}: no such style; {hint}")
+        raise UsageError(f"style={style!r}: no such style; {suggestion(style, SETTINGS)}")
     results = results_of(runs, group_by, include)
     if not results.groups and results.left_out:
         raise UsageError('no finished run there; include="all" takes the others')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from grok_cli.core.config import Config
 from grok_cli.core.phases import PHASE_STEPS
-from grok_cli.errors import GrokError, UsageError, cause, did_you_mean, warn
+from grok_cli.errors import GrokError, UsageError, cause, suggestion, warn
 from grok_cli.library.settings import Settings, Shortcuts, settings_of
 from grok_cli.results import Results
 from grok_cli.results.group import side_by_side
@@ -232,8 +232,7 @@ class Run:
             torch.Size([118, 2, 3, 3])
         """
         if rows not in ROWS:
-            hint = did_you_mean(rows, ROWS) or f"expected one of {', '.join(ROWS)}"
-            raise UsageError(f"rows={rows!r}: no such rows; {hint}")
+            raise UsageError(f"rows={rows!r}: no such rows; {suggestion(rows, ROWS)}")
         dataset = self.dataset
         return self.model(step).run_with_cache(dataset.tokens[dataset.rows(rows)], names)
 

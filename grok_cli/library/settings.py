@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from grok_cli.core.config import Config
-from grok_cli.errors import did_you_mean
+from grok_cli.errors import suggestion
 from grok_cli.runs.settings import SHORT_NAMES, SettingsError, flat_settings, flatten, layer
 
 Settings = Config | Mapping[str, Any] | str | PathLike[str] | None
@@ -49,10 +49,9 @@ def settings_of(settings: Settings, shortcuts: Mapping[str, Any], source: str) -
         values, _ = layer(None if settings is None else Path(settings), {}, ())
     for name in shortcuts:
         if name not in SHORT_NAMES:
-            hint = did_you_mean(name, SHORT_NAMES) or f"expected one of {', '.join(SHORT_NAMES)}"
             raise SettingsError(
-                f"{source}: unknown argument {name}; {hint}; any other setting stands in a "
-                'dictionary, as in {"model.norm": "rmsnorm"}'
+                f"{source}: unknown argument {name}; {suggestion(name, SHORT_NAMES)}; any other "
+                'setting stands in a dictionary, as in {"model.norm": "rmsnorm"}'
             )
     values |= spelled(shortcuts)
     return {key: plain(value) for key, value in values.items()}

@@ -26,7 +26,7 @@ USUAL = 6  # runs that are looked into unless asked otherwise
 
 # Of snapshots their steps, captions and panels.
 Frames = tuple[list[int], list[str], list[list[Chart]]]
-Look = Callable[[Sequence[Path]], Frames]
+LookInto = Callable[[Sequence[Path]], Frames]
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ def look_into(files: Sequence[Path], keys: Sequence[int] | None = None) -> Frame
     """Snapshots of a run; one that cannot be read is left out.
 
     Args:
-        keys: as in `looks`.
+        keys: as in `insides`.
     """
-    from grok_cli.runs.measuring import looks
+    from grok_cli.runs.measuring import insides
 
     steps, captions, charts = [], [], []
     try:
-        for snapshot, inside in looks(files, keys):
+        for snapshot, inside in insides(files, keys):
             steps.append(snapshot.step)
             captions.append(caption(inside))
             charts.append(panels(inside))
@@ -75,7 +75,7 @@ def _readable(file: Path) -> bool:
 
 
 def make_scrubber(
-    report: Report, inside: int | None = None, look: Look = look_into
+    report: Report, inside: int | None = None, look: LookInto = look_into
 ) -> Scrubber | None:
     """The runs of a report, as the page's slider shows them; None if none measured anything.
 
@@ -116,7 +116,7 @@ def _snapshots(run: Run) -> list[Path]:
     return RunDir(run.path).snapshots() if run.path else []
 
 
-def _run(report: Report, run: Run, blob: Blob, frames: int, look: Look) -> dict[str, Any]:
+def _run(report: Report, run: Run, blob: Blob, frames: int, look: LookInto) -> dict[str, Any]:
     """A run: its name, group, curves, and its frames, if there are any."""
     place = next(i for i, group in enumerate(report.results.groups) if run in group.runs)
     group = report.legend.keys[place]

@@ -79,7 +79,7 @@ def subjects(files: Iterable[Path]) -> Iterator[tuple[Snapshot, RunDir | None, S
         yield snapshot, run, subject_of(snapshot, initial, reference)
 
 
-def looks(
+def insides(
     files: Sequence[Path], keys: Sequence[int] | None = None
 ) -> Iterator[tuple[Snapshot, Inside]]:
     """Each snapshot of one run, looked into; those whose weights are not finite are left out.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from grok_cli.core.config import SECTIONS, affects_result
-from grok_cli.errors import did_you_mean
+from grok_cli.errors import did_you_mean, suggestion
 from grok_cli.runs.settings import (
     SWEEP_FIELDS,
     SettingsError,
@@ -147,7 +147,7 @@ def spec_of(content: Mapping[str, Any], source: str) -> Spec:
         )
     for name in content:
         if name not in FIELDS:
-            hint = did_you_mean(name, FIELDS) or f"expected {', '.join(FIELDS)}"
+            hint = suggestion(name, FIELDS)
             if str(name).partition(".")[0] in SECTIONS:
                 hint = "settings of every run stand below base:"
             raise SettingsError(f"{source}: unknown field {name}; {hint}")
@@ -201,8 +201,7 @@ def _origin(value: Any, source: str) -> Origin:
     known = ("run", "at", "base", "grid", "points")
     for name in value:
         if name not in known:
-            hint = did_you_mean(name, known) or f"expected {', '.join(known)}"
-            raise SettingsError(f"{source}: unknown field {name}; {hint}")
+            raise SettingsError(f"{source}: unknown field {name}; {suggestion(name, known)}")
     at = value["at"] if isinstance(value["at"], list) else [value["at"]]
     described = {name: part for name, part in value.items() if name in ("base", "grid", "points")}
     if not at or ("run" in value) == bool(described):

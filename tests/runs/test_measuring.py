@@ -17,7 +17,13 @@ from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
-from grok_cli.runs.measuring import last_frequencies, looks, measure_snapshots, subject_at, subjects
+from grok_cli.runs.measuring import (
+    insides,
+    last_frequencies,
+    measure_snapshots,
+    subject_at,
+    subjects,
+)
 from grok_cli.runs.states import link_or_copy, rows_until, trainer_at
 from grok_cli.runs.tensor_files import load_tensors, save_tensors
 from tests.conftest import small_config
@@ -124,7 +130,7 @@ def test_of_a_diverged_network_every_metric_is_empty(run: RunDir) -> None:
         subject_at(run.path)
     files = [run.snapshot_file(step) for step in (20, 30)]
     assert last_frequencies(files) == last_frequencies(files[:1])
-    assert [snapshot.step for snapshot, _ in looks(files)] == [20]
+    assert [snapshot.step for snapshot, _ in insides(files)] == [20]
 
 
 def test_a_directory_is_looked_at_in_its_last_snapshot(run: RunDir, tmp_path: Path) -> None:

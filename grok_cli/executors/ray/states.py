@@ -51,9 +51,9 @@ class Event(Enum):
 
 # From a state and an event to the next state and what is told. A worker counts as an attempt from
 # "started" on, and "requeued" takes that back.
-Row = dict[Event, tuple[State, tuple[Told, ...]]]
-_ENDS: Row = {Event.ENDED: (State.ENDED, ("ended",)), Event.DROPPED: (State.ENDED, ())}
-LIFE: dict[State, Row] = {
+Moves = dict[Event, tuple[State, tuple[Told, ...]]]
+_ENDS: Moves = {Event.ENDED: (State.ENDED, ("ended",)), Event.DROPPED: (State.ENDED, ())}
+LIFE: dict[State, Moves] = {
     State.WAITING: {Event.GIVEN: (State.SEEKING, ()), **_ENDS},
     State.SEEKING: {
         Event.FOUND: (State.STARTING, ()),
