@@ -1,5 +1,6 @@
 """What the contributor's page says must be done for a new part was done for all that are there."""
 
+import re
 from inspect import getsource
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from grok_cli.core.tasks import TASKS
 from grok_cli.core.training import NORM_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.executors.options import ExecutorOptions
-from grok_cli.executors.registry import EXECUTORS
+from grok_cli.executors.registry import EXECUTORS, OWN
 from grok_cli.figures.catalogue import COURSES
 from grok_cli.figures.style import OF_PLACEMENT, SHAPES
 from grok_cli.sweeps.spec import STUDIES, read_spec
@@ -110,3 +111,10 @@ def test_executor_has_options_and_tests(kind: str) -> None:
     assert issubclass(EXECUTORS[kind], ExecutorOptions)
     tests = [file.read_text() for file in TESTS.rglob("test_*.py")]
     assert any(f"executors.{kind}" in text for text in tests)
+    needs = EXECUTORS[kind].needs
+    assert needs is None or f'"{needs[1]}"' in (TESTS.parent / "pyproject.toml").read_text()
+
+
+def test_executors_that_are_written_are_registered() -> None:
+    written = "".join(file.read_text() for file in (PACKAGE / "executors").rglob("*.py"))
+    assert set(re.findall(r'    kind: Literal\["(.+?)"\]', written)) == OWN.keys()
