@@ -69,8 +69,8 @@ def export_csv(
     from grok_cli.results import export
 
     if summary:
-        typer.echo(export.write_summary(results, out))
-        typer.echo(export.write_groups(results, out))
+        for file in export.write_summaries(results, out):
+            typer.echo(file)
     if long or not summary:
         metrics = export.chosen_metrics(results, listed(metric))
         if long:

@@ -67,22 +67,15 @@ def write_long(results: Results, metrics: Sequence[str], out: Path) -> Path:
     return _write(out / "long.csv", write)
 
 
-def write_summary(results: Results, out: Path) -> Path:
-    """Write "summary.csv", in the columns of `summary_table`; return its path.
+def write_summaries(results: Results, out: Path) -> Iterator[Path]:
+    """Write "summary.csv", in the columns of `summary_table`, and "groups.csv", in those of
+    `group_table`; yields each once it is written.
 
     Raises:
-        GrokError: the file cannot be written.
+        GrokError: a file cannot be written.
     """
-    return _write(out / "summary.csv", summary_table(results).write_csv)
-
-
-def write_groups(results: Results, out: Path) -> Path:
-    """Write "groups.csv", in the columns of `group_table`; return its path.
-
-    Raises:
-        GrokError: the file cannot be written.
-    """
-    return _write(out / "groups.csv", group_table(results).write_csv)
+    yield _write(out / "summary.csv", summary_table(results).write_csv)
+    yield _write(out / "groups.csv", group_table(results).write_csv)
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
