@@ -26,11 +26,11 @@ from grok_cli.cli import (
     upload,
     watch,
 )
-from grok_cli.cli.help import Command, Group, examples
+from grok_cli.cli.help import Command, CommandGroup, examples
 from grok_cli.version import __version__
 
 
-class Commands(Group):
+class Commands(CommandGroup):
     """Ends quietly when whoever read the output has seen enough, as in `grok runs | head`."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -93,7 +93,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 for name, command in COMMANDS.items():
     app.command(name, cls=Command, help=_help(command), epilog=examples(name))(command)
 for name, group in {"studies": studies.app, "config": config.app}.items():
-    app.add_typer(group, name=name, cls=Group, epilog=examples(name))
+    app.add_typer(group, name=name, cls=CommandGroup, epilog=examples(name))
     for registered in group.registered_commands:
         registered.cls = Command
         registered.epilog = examples(f"{name} {getattr(registered.callback, '__name__', '')}")

@@ -101,7 +101,7 @@ class Command(Arranged, TyperCommand):
     """A command of its own."""
 
 
-class Group(Arranged, TyperGroup):
+class CommandGroup(Arranged, TyperGroup):
     """A command that has others below it."""
 
 

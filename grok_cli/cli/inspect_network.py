@@ -46,11 +46,11 @@ def inspect_network(
         from grok_cli.figures.matplotlib import check_ending
 
         check_ending(plot)
-    from grok_cli.diagnostics.findings import find
+    from grok_cli.diagnostics.findings import findings_of
     from grok_cli.runs.measuring import subject_at
 
     loaded, subject = subject_at(snapshot)
-    findings = find(subject)
+    findings = findings_of(subject)
     if plot is not None:
         from grok_cli.diagnostics.inside import look
         from grok_cli.figures.matplotlib import save

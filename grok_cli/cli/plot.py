@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grok_cli.results import Results
 
 Style = Literal["paper", "screen", "dark"]
-Axis = Literal["log", "linear"]
+Spacing = Literal["log", "linear"]
 IS_LOG = {None: None, "log": True, "linear": False}
 WHAT = """loss, accuracy, times, generalisation, compression, entropy, rank, alpha, ntk,
 update-norm, weight-norm, fourier, spec, progress, ... or any metric, e.g. test/loss."""
@@ -37,8 +37,8 @@ def plot(
         option("A column of a paper, or a light or dark screen. [default: screen]"),
     ] = None,
     terminal: Annotated[bool, option("Draw in the terminal; no file.", "--terminal", "-t")] = False,
-    x: Annotated[Axis | None, option("Axis of steps. [default: as suits the figure]")] = None,
-    y: Annotated[Axis | None, option("Axis of values. [default: as suits the figure]")] = None,
+    x: Annotated[Spacing | None, option("Axis of steps. [default: as suits the figure]")] = None,
+    y: Annotated[Spacing | None, option("Axis of values. [default: as suits the figure]")] = None,
     each_seed: Annotated[
         bool, option("A thin line a seed instead of the band.", "--each-seed")
     ] = False,

@@ -75,10 +75,10 @@ def report(
 
     from grok_cli.report.output import write_compact, write_html, write_markdown
     from grok_cli.report.report import make_report
-    from grok_cli.sweeps.spec import named
+    from grok_cli.sweeps.spec import spec_named
     from grok_cli.sweeps.studies import study_of
 
-    spec = named(study) if study is not None else study_of(directory)
+    spec = spec_named(study) if study is not None else study_of(directory)
 
     content = make_report(directory, spec, where=where or ())
     check_found(content.results, where)

@@ -25,7 +25,7 @@ from grok_cli.runs.settings import layer
 from grok_cli.sweeps import sweep as sweeps
 from grok_cli.sweeps.lacks import measure_missing, missing_measures
 from grok_cli.sweeps.seeds import parse_seeds
-from grok_cli.sweeps.spec import PAPER, Spec, named, parse_grid
+from grok_cli.sweeps.spec import PAPER, Spec, parse_grid, spec_named
 from grok_cli.sweeps.sweep import Sweep
 
 SLURM = "With --executor slurm"  # a heading of the help
@@ -231,7 +231,7 @@ def _wanted(file: str | None, grid: list[str], typed: Typed) -> tuple[Spec, dict
             raise UsageError(f"{key}: given by --grid and by {origin[key]}; leave one out")
     if file is None:
         return Spec(grid=typed_grid) if typed_grid else PAPER, fixed
-    spec = named(file)
+    spec = spec_named(file)
     return replace(spec, grid={**spec.grid, **typed_grid}), fixed
 
 

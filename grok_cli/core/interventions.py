@@ -69,7 +69,7 @@ def transplanted(state: State, branch: BranchConfig, given: Given) -> State:
     """W <- the donor's W, of the parameters that `transplant` names."""
     assert given.donor is not None
     taken: Weights = {}
-    for name in named(branch.transplant, state.weights, "branch.transplant"):
+    for name in parameters_named(branch.transplant, state.weights, "branch.transplant"):
         mine, theirs = state.weights[name], given.donor.get(name)
         if theirs is None or theirs.shape != mine.shape:
             found = "has none" if theirs is None else f"its shape there is {tuple(theirs.shape)}"
@@ -97,7 +97,7 @@ def filtered(state: State, branch: BranchConfig, given: Given) -> State:
 
 def scaled(state: State, branch: BranchConfig, given: Given) -> State:
     """W <- scale W, of the parameters that `parameters` names."""
-    names = named(branch.parameters, state.weights, "branch.parameters")
+    names = parameters_named(branch.parameters, state.weights, "branch.parameters")
     return replace(
         state, weights=state.weights | {n: branch.scale * state.weights[n] for n in names}
     )
@@ -111,7 +111,7 @@ def perturbed(state: State, branch: BranchConfig, given: Given) -> State:
     """
     generator = torch.Generator().manual_seed(branch.perturb_seed)
     changed: Weights = {}
-    for name in named(branch.parameters, state.weights, "branch.parameters"):
+    for name in parameters_named(branch.parameters, state.weights, "branch.parameters"):
         weight = state.weights[name]
         noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
         exact = weight.cpu().double()
@@ -236,7 +236,7 @@ def optimizer_state(like: Mapping[str, Any], moments: Mapping[str, Weights]) -> 
     }
 
 
-def named(patterns: Iterable[str], names: Iterable[str], setting: str) -> list[str]:
+def parameters_named(patterns: Iterable[str], names: Iterable[str], setting: str) -> list[str]:
     """The parameters that parts ("embedding"), names and patterns ("blocks.*.mlp.*") mean, in
     order; those of a subtracted initial model are not among them.
 

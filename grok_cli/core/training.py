@@ -27,7 +27,7 @@ from grok_cli.core.config import Config
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines import make_engine
 from grok_cli.core.initial import initial_model
-from grok_cli.core.interventions import named
+from grok_cli.core.interventions import parameters_named
 from grok_cli.core.model import Transformer
 from grok_cli.core.optimizers import make_optimizer
 from grok_cli.core.phases import Phases
@@ -133,7 +133,7 @@ class Trainer:
         self.model = initial_model(config, self.dataset.vocab).to(self.device)
         self.engine = make_engine(config, self.model, self.dataset)
         self.parameters: list[Tensor] = list(self.model.trainable().values())
-        frozen = named(config.branch.freeze, self.model.trainable(), "branch.freeze")
+        frozen = parameters_named(config.branch.freeze, self.model.trainable(), "branch.freeze")
         self.updated = {n: p for n, p in self.model.trainable().items() if n not in frozen}
         if not self.updated:
             raise UsageError(

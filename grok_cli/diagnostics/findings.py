@@ -43,7 +43,7 @@ class Findings:
     effective_rank: float
 
 
-def find(subject: Subject) -> Findings:
+def findings_of(subject: Subject) -> Findings:
     """Measure what `Findings` says."""
     scale = subject.model.loss_scale
     accuracy, loss, phase = standing(subject, subject.logits("all"))

@@ -16,7 +16,7 @@ DOT = "·"
 MARGIN = 10  # columns left of the axes
 
 
-class Page:
+class Canvas:
     """A grid of characters with axes."""
 
     def __init__(self, x: Scale, y: Scale, width: int, height: int) -> None:
@@ -44,7 +44,7 @@ class Page:
         return np.where((place >= 0) & (place < size), place, np.nan)
 
     def lines(self) -> list[Text]:
-        """The page as lines, with the numbers of the axes."""
+        """The canvas as lines, with the numbers of the axes."""
         numbers = {
             self.height - 1 - int(row): tick_text(tick)
             for tick in self.y.ticks(max(2, self.height // 4))
@@ -81,20 +81,20 @@ def render(chart: Chart, width: int, height: int = 20) -> Group:
     """The chart as text; what is dashed elsewhere is drawn in dots."""
     if chart.y.rows:
         return _bars(chart, width)
-    page = Page(
+    canvas = Canvas(
         axis_scale(chart.x, chart.x_values()),
         axis_scale(chart.y, _means(chart)),
         width,
         height,
     )
     for line in sorted(chart.lines, key=lambda line: not line.dashed):
-        page.draw(line.x, line.y, line.key, DOT if line.dashed else "")
+        canvas.draw(line.x, line.y, line.key, DOT if line.dashed else "")
     for point in chart.points:
-        page.draw(np.array([point.x]), np.array([point.y]), point.key, point.sign)
+        canvas.draw(np.array([point.x]), np.array([point.y]), point.key, point.sign)
     title = Text(chart.heading, overflow="fold")
     if chart.strokes:
         title.append(f"  ({chart.strokes[1]}: {DOT})", "dim")
-    return Group(title, *page.lines(), _legend(chart, width))
+    return Group(title, *canvas.lines(), _legend(chart, width))
 
 
 def _means(chart: Chart) -> Array:

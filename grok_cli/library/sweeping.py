@@ -13,7 +13,7 @@ from grok_cli.library.settings import Shortcuts, plain, settings_of, spelled
 from grok_cli.runs.settings import is_sweep
 from grok_cli.sweeps.lacks import measure_missing, missing_measures
 from grok_cli.sweeps.seeds import seeds_of_file
-from grok_cli.sweeps.spec import PAPER, Spec, named, spec_of
+from grok_cli.sweeps.spec import PAPER, Spec, spec_named, spec_of
 from grok_cli.sweeps.sweep import plan_sweep, run_sweep
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _wanted(what: str | os.PathLike[str] | Mapping[str, Any] | None) -> Spec:
     if what is None:
         return PAPER
     if not isinstance(what, Mapping):
-        return named(os.fspath(what))
+        return spec_named(os.fspath(what))
     if is_sweep(what):
         return spec_of(what, SOURCE)
     grid = {key: plain(values) for key, values in spelled(what).items()}

@@ -53,7 +53,7 @@ def html_page(
         "report.html.j2",
         report,
         escape=True,
-        times=times_chart(report),
+        times=times_figure(report),
         medians=medians_of(report),
         charts=list(map(figure_html, charts)),  # each is gone before the next is made
         looks=[key.look for key in report.legend.keys],
@@ -67,7 +67,7 @@ def html_page(
     )
 
 
-def times_chart(report: Report) -> "Markup | None":
+def times_figure(report: Report) -> "Markup | None":
     """When the groups generalise, of all runs that have begun; None where that is not known."""
     try:
         chart = make_chart("times", report.results, Options(groups=report.results.groups))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from grok_cli.errors import UsageError
-from grok_cli.results.disk import find
+from grok_cli.results.disk import find_on_disk
 from grok_cli.results.run import Run
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.files import read_json
@@ -35,4 +35,4 @@ def parents_of(branches: Iterable[Run], problems: list[str]) -> list[Run]:
             except UsageError as error:
                 missing.setdefault(digest, str(error))
     problems += [message for digest, message in missing.items() if digest not in places]
-    return find(places.values(), problems, lambda run: True) if places else []
+    return find_on_disk(places.values(), problems, lambda run: True) if places else []

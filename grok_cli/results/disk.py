@@ -21,7 +21,7 @@ NUMBERS = ("seconds", "steps_per_second")
 TEXTS = ("status", "phase", "message")
 
 
-def find(
+def find_on_disk(
     directories: Iterable[Path], problems: list[str], with_metrics: Callable[[Run], bool]
 ) -> list[Run]:
     """The runs at or below directories, each once; damaged ones go to `problems`.

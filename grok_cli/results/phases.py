@@ -160,7 +160,7 @@ def generalised_groups(results: Results) -> list[Generalised]:
 
 
 def _generalised(group: Group) -> Generalised:
-    each = tuple(reached(run, ACCURACY, GENERALISED) for run in group.runs)
+    each = tuple(step_reached(run, ACCURACY, GENERALISED) for run in group.runs)
     stats = PhaseStats.of(each)
     if ACCURACY not in group.means:
         steps, values = group.values(ACCURACY)
@@ -176,7 +176,7 @@ def _generalised(group: Group) -> Generalised:
     return Generalised(group, each, crossing("mean"), crossing("max"), crossing("min"))
 
 
-def reached(run: Run, metric: str, threshold: float) -> int | None:
+def step_reached(run: Run, metric: str, threshold: float) -> int | None:
     """First step at which a run's metric is at least `threshold`; None if it never is."""
     return first_at_least(*run.arrays(metric), threshold)
 
@@ -233,5 +233,5 @@ def compressed(results: Results) -> list[Compressed]:
 
 def _both(run: Run) -> tuple[int, int] | None:
     step = compression_step(*run.arrays(RANK))
-    generalised_at = reached(run, ACCURACY, GENERALISED)
+    generalised_at = step_reached(run, ACCURACY, GENERALISED)
     return None if step is None or generalised_at is None else (step, generalised_at)

@@ -11,7 +11,7 @@ from grok_cli.core.config import KEYS
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.errors import UsageError
 from grok_cli.results.csv import read_groups
-from grok_cli.results.disk import find
+from grok_cli.results.disk import find_on_disk
 from grok_cli.results.group import PLACEMENT, Group, group_keys, make_groups
 from grok_cli.results.run import STEP, Run
 from grok_cli.results.wandb import PREFIX, wandb_runs
@@ -82,7 +82,7 @@ class Results:
         """
         chosen = parse_where(where)
         problems: list[str] = []
-        found = find(
+        found = find_on_disk(
             _paths(directories),
             problems,
             lambda run: (

@@ -101,7 +101,7 @@ def check_branch(config: Config, parent: Config) -> None:
     import torch
 
     from grok_cli.core.data import Dataset
-    from grok_cli.core.interventions import State, adapted, named
+    from grok_cli.core.interventions import State, adapted, parameters_named
     from grok_cli.core.model import Transformer
 
     def empty(config: Config) -> State:
@@ -111,7 +111,7 @@ def check_branch(config: Config, parent: Config) -> None:
 
     state = adapted(empty(parent), empty(config))
     for key in ("transplant", "parameters", "freeze"):
-        named(getattr(config.branch, key), state.weights, f"branch.{key}")
+        parameters_named(getattr(config.branch, key), state.weights, f"branch.{key}")
 
 
 def create_branch(

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-Watcher = TypeVar("Watcher")
+Heard = TypeVar("Heard")
 
 
-def bystander(interface: type[Watcher], watcher: Watcher) -> Watcher:
+def bystander(interface: type[Heard], watcher: Heard) -> Heard:
     """Passes everything on to a watcher, until that cannot write any more: its terminal or pipe is
     gone. From then on it does nothing.
 
@@ -26,4 +26,4 @@ def bystander(interface: type[Watcher], watcher: Watcher) -> Watcher:
         return tell
 
     methods = {name: forward(name) for name in vars(interface) if not name.startswith("_")}
-    return cast(Watcher, type("Bystander", (interface,), methods)())
+    return cast(Heard, type("Bystander", (interface,), methods)())

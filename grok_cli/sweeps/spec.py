@@ -92,7 +92,7 @@ def study_files() -> list[Path]:
     return sorted(STUDIES.glob("*.yaml"), key=lambda file: file.stem)
 
 
-def named(name: str) -> Spec:
+def spec_named(name: str) -> Spec:
     """The sweep that `grok sweep NAME` means.
 
     Raises:

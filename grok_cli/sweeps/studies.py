@@ -12,7 +12,7 @@ from grok_cli.runs.sweep_record import read_records
 from grok_cli.sweeps.estimate import Speeds, forecast, measure_unknown, recorded_speeds
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns
-from grok_cli.sweeps.spec import STUDIES, Spec, named, read_spec, study_files
+from grok_cli.sweeps.spec import STUDIES, Spec, read_spec, spec_named, study_files
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,5 @@ def study_of(directory: Path) -> Spec | None:
     recorded = [entry.get("spec") for entry in read_records(directory)]
     for name in (directory.resolve().name, *reversed(recorded)):
         if isinstance(name, str) and name in known:
-            return named(name)
+            return spec_named(name)
     return None

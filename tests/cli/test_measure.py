@@ -10,7 +10,7 @@ import torch
 
 from grok_cli.cli.measure import thin_out
 from grok_cli.core.initial import initial_model
-from grok_cli.diagnostics.findings import find
+from grok_cli.diagnostics.findings import findings_of
 from grok_cli.diagnostics.measures.attention import measure_layers
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
@@ -140,7 +140,7 @@ def clock_subject(p: int = 13) -> Subject:
 
 
 def test_findings_of_a_clock_are_its_frequency() -> None:
-    found = find(clock_subject())
+    found = findings_of(clock_subject())
     assert found.accuracy == {"train": 1.0, "test": 1.0}
     assert found.phase == "generalised"
     assert [frequency for frequency, _ in found.keys] == [3]
@@ -152,7 +152,7 @@ def test_findings_of_a_clock_are_its_frequency() -> None:
 
 def test_findings_agree_with_the_run(plain: RunDir) -> None:
     subject = subject_of(load_snapshot(plain.snapshots()[-1]))
-    found = find(subject)
+    found = findings_of(subject)
     final = plain.summary()["final"]
     assert found.accuracy["test"] == final["test/accuracy"]
     assert found.loss["test"] == pytest.approx(final["test/loss"], rel=1e-5)

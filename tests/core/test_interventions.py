@@ -12,9 +12,9 @@ from grok_cli.core.interventions import (
     adapted,
     intervene,
     moments_of,
-    named,
     only,
     optimizer_state,
+    parameters_named,
 )
 from grok_cli.errors import UsageError
 
@@ -125,11 +125,11 @@ def test_adapted_state_has_the_branchs_norms_types_and_parameters() -> None:
 
 def test_parts_names_and_patterns_name_parameters() -> None:
     names = ["embed", "blocks.0.attn.qkv", "blocks.1.attn.qkv", "final_norm.gain", "initial.embed"]
-    assert named(["attention"], names, "x") == names[1:3]
-    assert named(["norms", "embed"], names, "x") == ["embed", "final_norm.gain"]
-    assert named(["blocks.1.*"], names, "x") == ["blocks.1.attn.qkv"]
+    assert parameters_named(["attention"], names, "x") == names[1:3]
+    assert parameters_named(["norms", "embed"], names, "x") == ["embed", "final_norm.gain"]
+    assert parameters_named(["blocks.1.*"], names, "x") == ["blocks.1.attn.qkv"]
     with pytest.raises(UsageError, match="x: the network has no unembedding"):
-        named(["unembedding"], names, "x")
+        parameters_named(["unembedding"], names, "x")
 
 
 def test_adam_and_adamw_go_on_with_each_others_moments_and_steps() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grok_cli.core.loss import row_losses
-from grok_cli.diagnostics.findings import ask, find
+from grok_cli.diagnostics.findings import ask, findings_of
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
@@ -14,7 +14,7 @@ from tests.diagnostics.builders import clock, small_network, small_subject
 
 
 def test_a_clock_has_generalised_by_its_two_frequencies() -> None:
-    found = find(Subject(*clock()))
+    found = findings_of(Subject(*clock()))
     assert found.accuracy == {"train": 1.0, "test": 1.0}
     assert found.phase == "generalised"
     assert sorted(k for k, _ in found.keys) == [3, 5]
@@ -26,7 +26,7 @@ def test_a_clock_has_generalised_by_its_two_frequencies() -> None:
 def test_a_clock_attends_to_a_with_one_head_and_to_b_with_the_other() -> None:
     """Averaged over the two heads the answer's attention has entropy ln 2, and a and b, which ask
     for nothing, attend evenly, ln 3. Four waves are left of all at "="."""
-    found = find(Subject(*clock()))
+    found = findings_of(Subject(*clock()))
     assert found.attention == [[pytest.approx([1, 0, 0]), pytest.approx([0, 1, 0])]]
     assert found.entropy == [pytest.approx((math.log(2) + 2 * math.log(3)) / 3)]
     assert found.out_rank == [pytest.approx(8, rel=1e-3)]  # 4 waves of a and 4 of b, all as large
@@ -35,7 +35,7 @@ def test_a_clock_attends_to_a_with_one_head_and_to_b_with_the_other() -> None:
 
 def test_findings_are_those_of_the_given_rows_and_of_the_loss_of_the_run() -> None:
     model, dataset = small_network(p=7, output_scaling=1.7, scale_as="temperature")
-    found = find(Subject(model, dataset))
+    found = findings_of(Subject(model, dataset))
     for split, rows in (("train", dataset.train), ("test", dataset.test)):
         logits, labels = model(dataset.tokens[rows]).detach(), dataset.labels[rows]
         right = sum(int(row.argmax()) == y for row, y in zip(logits, labels.tolist(), strict=True))
@@ -53,15 +53,15 @@ def test_findings_are_those_of_the_given_rows_and_of_the_loss_of_the_run() -> No
 
 def test_losses_on_waves_are_those_of_the_diagnostic_with_the_temperature() -> None:
     subject = small_subject(p=7, output_scaling=2.5, scale_as="temperature")
-    found, measured = find(subject), DIAGNOSTICS["progress"].measure(subject)
+    found, measured = findings_of(subject), DIAGNOSTICS["progress"].measure(subject)
     assert found.restricted_loss == measured["progress/restricted_loss"]
     assert found.excluded_loss == measured["progress/excluded_loss"]
-    cold = find(small_subject(p=7))
+    cold = findings_of(small_subject(p=7))
     assert found.restricted_loss != pytest.approx(cold.restricted_loss)
 
 
 def test_products_have_no_waves_to_be_found() -> None:
-    found = find(small_subject(p=7, task="multiply"))
+    found = findings_of(small_subject(p=7, task="multiply"))
     assert (found.restricted_loss, found.excluded_loss, found.keys) == (None, None, [])
 
 

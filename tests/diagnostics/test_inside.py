@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from grok_cli.diagnostics.findings import findings_of
 from grok_cli.diagnostics.inside import Inside, by_distance, look, on_grid, plane
 from grok_cli.diagnostics.subject import Subject
 from tests.diagnostics.builders import CLOCK_FREQUENCIES, clock, small_subject
@@ -62,10 +63,8 @@ def test_training_pairs_are_marked_and_pairs_without_an_answer_stay_empty() -> N
 
 
 def test_losses_and_accuracies_are_those_of_the_findings() -> None:
-    from grok_cli.diagnostics.findings import find
-
     subject = small_subject()
-    seen, found = look(subject), find(subject)
+    seen, found = look(subject), findings_of(subject)
     assert seen.accuracy == pytest.approx(found.accuracy)
     assert seen.loss == pytest.approx(found.loss)
     assert seen.phase == found.phase

@@ -28,7 +28,7 @@ from grok_cli.report.published import published
 from grok_cli.report.report import Report, Spread, make_report
 from grok_cli.report.scrubber import FRAMES, MOST_FRAMES, MOST_RUNS, POINTS, Frames, make_scrubber
 from grok_cli.report.server import HEADERS, LivePage
-from grok_cli.sweeps.spec import named
+from grok_cli.sweeps.spec import spec_named
 from tests.diagnostics.builders import small_subject
 from tests.written_runs import Rows, make_run
 
@@ -96,12 +96,12 @@ def test_a_report_says_how_complete_its_runs_are(tmp_path: Path) -> None:
     assert make_report(root).state == (
         "2 of 3 runs are not finished and count only in medians and in the table of runs"
     )
-    study = make_report(root, named("ln-positions"))
+    study = make_report(root, spec_named("ln-positions"))
     assert study.state.endswith("; 20 runs of the study have not been started")
     assert len(study.missing) == 20
-    chosen = make_report(root, named("ln-positions"), where=["train.seed=1"])
+    chosen = make_report(root, spec_named("ln-positions"), where=["train.seed=1"])
     assert (chosen.missing, chosen.state) == ([], "")  # who asks for some misses none
-    assert study.question == named("ln-positions").question
+    assert study.question == spec_named("ln-positions").question
     assert (make_report(root).question, make_report(root).commands) == ("", ())
 
 

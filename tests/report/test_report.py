@@ -22,7 +22,7 @@ from grok_cli.report.report import make_report
 from grok_cli.results import Results
 from grok_cli.runs.directory import RunDir
 from grok_cli.runs.sweep_record import record_sweep
-from grok_cli.sweeps.spec import STUDIES, named, read_spec
+from grok_cli.sweeps.spec import STUDIES, read_spec, spec_named
 from tests.browser import MISSING, Browser, browser
 from tests.conftest import SMALL_FLAGS, small_config
 from tests.groups import train_groups
@@ -146,7 +146,7 @@ def test_other_training_is_not_compared_with_published_numbers(runs: Path) -> No
 
 
 def test_runs_that_are_missing_or_unfinished_are_said_to_be(runs: Path) -> None:
-    spec = named("ln-positions")
+    spec = spec_named("ln-positions")
     report = make_report(runs, spec)
     assert report.state == "20 runs of the study have not been started"
     assert html_page(report).count("not started") == 20

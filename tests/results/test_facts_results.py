@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_named(
             raise error
 
         monkeypatch.setattr(disk, "_describe", refuse)
-        assert disk.find([tmp_path], problems, lambda run: True) == []
+        assert disk.find_on_disk([tmp_path], problems, lambda run: True) == []
         assert problems == [f"{place}: cannot be read: Permission denied"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from grok_cli.results.disk import find
+from grok_cli.results.disk import find_on_disk
 from grok_cli.runs.directory import create_run, find_runs
 from grok_cli.sweeps.estimate import recorded_speeds
 from grok_cli.sweeps.reuse import runs_beside
@@ -41,7 +41,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_locked_directory_with_a_runs_name_is_named_and_stops_no_other(locked: Path) -> None:
     assert [run.path.name for run in find_runs(locked.parent)] == [locked.name, "mine"]
     problems: list[str] = []
-    found = find([locked.parent], problems, with_metrics=lambda run: True)
+    found = find_on_disk([locked.parent], problems, with_metrics=lambda run: True)
     assert [run.name for run in found] == ["mine"]
     assert problems == [f"{locked} cannot be looked into: permission denied"]
 

@@ -18,7 +18,7 @@ from grok_cli.sweeps import studies
 from grok_cli.sweeps.estimate import PACE
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS
-from grok_cli.sweeps.spec import STUDIES, named, read_spec
+from grok_cli.sweeps.spec import STUDIES, read_spec, spec_named
 from grok_cli.sweeps.studies import find_study, overview
 from tests.typed import Grok
 
@@ -118,7 +118,7 @@ def test_shortened_study_trains_to_a_report(name: str, tmp_path: Path) -> None:
     from grok_cli.report.pages import html_page
     from grok_cli.report.report import make_report
 
-    spec = named(name)
+    spec = spec_named(name)
     if spec.origin is not None:  # its parents have no other steps
         spec = replace(spec, origin=replace(spec.origin, at=(4,)))
     runs = plan_runs(spec, SHORT, [456], tmp_path / name)
