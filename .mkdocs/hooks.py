@@ -27,6 +27,7 @@ MOVED = (
     (r"examples/([\w-]+)\.ipynb", r"\1.md"),
     (r"(?:\.\./)?LICENSE", "cite.md"),
 )
+FILM = "examples/mlp-pre.webp"  # of README
 NOTEBOOKS = ("watch_it_grok", "what_did_it_learn")
 known: dict[str, Page] = {}
 
@@ -68,6 +69,7 @@ def on_files(files: Files, *, config: Any) -> Files:
             files.append(File.generated(config, where, abs_src_path=str(picture)))
     for name in ("style.css", SEARCH_IN_FILES):
         files.append(File.generated(config, name, abs_src_path=str(HERE / name)))
+    files.append(File.generated(config, FILM, abs_src_path=str(REPOSITORY / FILM)))
     return files
 
 

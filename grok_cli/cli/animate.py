@@ -27,6 +27,10 @@ def animate(
     last: Annotated[
         int | None, option("The last step shown. [default: the run's]", "--to", min=0)
     ] = None,
+    frames: Annotated[
+        int | None,
+        option("At most so many of these snapshots, evenly. [default: all]", min=2, metavar="N"),
+    ] = None,
 ) -> None:
     """Show a run's snapshots one after the other: circles, waves, attention, answers.
 
@@ -49,6 +53,8 @@ def animate(
         raise UsageError(
             f"{run}: no snapshot of these steps there; `grok train --snapshot-every 200` keeps some"
         )
+    if frames is not None and frames < len(files):
+        files = [files[place * (len(files) - 1) // (frames - 1)] for place in range(frames)]
     write_film(out, _frames(files, run.resolve().name, width), fps)
     typer.echo(out)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-COLOURS = 96  # of a GIF, shared by all its frames
+COLOURS = 64  # of a GIF, shared by all its frames; twice that
 HELD = 2.0  # seconds for which the last frame stays
 LOOKED_AT = 8  # frames from which a GIF's colours are chosen
 
@@ -58,15 +58,23 @@ def write_film(path: Path, frames: "Iterable[Image]", fps: float) -> None:
 
 
 def _gif(frames: "Iterable[Image]", fps: float) -> bytes:
-    """One palette for all frames, without dithering: what stays the same takes no room."""
+    """One palette for all frames, without dithering: what stays the same takes no room.
+
+    Half of its colours are those of the largest areas, half those that lie farthest apart, so that
+    small dots do not lose theirs.
+    """
     from PIL import Image
+    from PIL.Image import Quantize
 
     images = list(frames)
     some = images[:: -(-len(images) // LOOKED_AT)]
     beside = Image.new("RGB", (images[0].width, sum(image.height for image in some)))
     for place, image in enumerate(some):
         beside.paste(image, (0, place * images[0].height))
-    palette = beside.quantize(COLOURS, dither=Image.Dither.NONE)
+    halves = [beside.quantize(COLOURS, way) for way in (Quantize.MEDIANCUT, Quantize.MAXCOVERAGE)]
+    palette = Image.new("P", (1, 1))
+    levels = [(half.getpalette() or [])[: 3 * COLOURS] for half in halves]
+    palette.putpalette([*levels[0], *levels[1]])
     small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     return _saved(small, fps, "GIF", optimize=True)
 

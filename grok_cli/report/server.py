@@ -6,8 +6,10 @@ refused, so that a page from elsewhere whose name was made to point here (DNS re
 nothing.
 """
 
+import contextlib
 import hmac
 import secrets
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from hashlib import blake2b
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore, Lock, Timer
 from typing import Any
 
 from grok_cli.errors import GrokError
@@ -159,13 +161,24 @@ class PageServer(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """A request that trickles in is cut off: it would hold its place for ever."""
+        late = Timer(PATIENCE, _hear_no_more, [request])
+        late.daemon = True
+        late.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            late.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who hangs up early is no error of ours."""
+
+
+def _hear_no_more(request: socket.socket) -> None:
+    """What has not arrived will not; an answer can still be given."""
+    with contextlib.suppress(OSError):  # it is over
+        request.shutdown(socket.SHUT_RD)
 
 
 class _Handler(BaseHTTPRequestHandler):

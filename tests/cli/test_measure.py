@@ -174,6 +174,8 @@ def test_inspect_and_predict_as_typed(typed: Grok, plain: RunDir, tmp_path: Path
         step for step in steps if step not in ("step 0", "step 1")
     ]
     assert typed("animate", str(plain.path), "i.gif", "--from", "99999").returncode == 2
+    fewer = typed("animate", str(plain.path), "i.gif", "--width", "300", "--frames", "3")
+    assert fewer.stderr.splitlines() == [steps[0], steps[(len(steps) - 1) // 2], steps[-1]]
 
     answer = json.loads(typed("predict", str(plain.path), "3", "5", "--json").stdout)
     assert answer["truth"] == 8

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from grok_cli.diagnostics.inside import look
 from grok_cli.errors import UsageError
 from grok_cli.figures.film import picture, write_film, writer
 from grok_cli.figures.network import KINDS, TO, caption, panels
 from grok_cli.figures.sheet import draw_sheet
+from grok_cli.figures.style import WHEEL
 from tests.diagnostics.builders import small_subject
 
 
@@ -68,6 +69,19 @@ def test_a_film_has_every_frame_and_holds_the_last(tmp_path: Path, ending: str) 
             shown = np.asarray(film.convert("RGB"), dtype=int)[5, 10]
             assert abs(shown - np.asarray(frames[place])[5, 10]).max() < 8
     assert durations == [200, 200, 2000]
+
+
+def test_small_dots_keep_their_colours_in_a_gif(tmp_path: Path) -> None:
+    level = np.linspace(90, 130, 200).astype(np.uint8)
+    frame = np.repeat(np.broadcast_to(level, (100, 200))[..., None], 3, axis=2).copy()
+    frame[::2, :, 2] += 30  # large areas in many shades of blue and grey
+    dots = {(5 * i, 10 * i): np.array(ImageColor.getrgb(hue)) for i, hue in enumerate(WHEEL)}
+    for (row, column), colour in dots.items():
+        frame[row : row + 2, column : column + 2] = colour
+    write_film(tmp_path / "film.gif", [Image.fromarray(frame)], 5)
+    with Image.open(tmp_path / "film.gif") as film:
+        shown = np.asarray(film.convert("RGB"), dtype=int)
+    assert max(abs(shown[place] - colour).max() for place, colour in dots.items()) < 25
 
 
 def test_another_ending_is_refused_and_a_missing_package_named(

@@ -277,6 +277,31 @@ def is_answered(server: PageServer) -> bool:
         return False
 
 
+def test_requests_that_trickle_in_lose_their_place(
+    server: PageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grok_cli.report.server.PATIENCE", 0.5)
+    slow = [socket.create_connection((HERE, server.server_port)) for _ in range(CONNECTIONS)]
+    for connection in slow:
+        connection.settimeout(0.05)
+    for _ in range(200):  # a byte from each, never so late that it would be silent
+        for connection in list(slow):
+            try:
+                connection.sendall(b"G")
+                gone = connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                gone = True
+            if gone:
+                slow.remove(connection)
+                connection.close()
+        if not slow:
+            break
+    assert not slow
+    assert asked(server)[0] == 200
+
+
 def test_a_page_that_cannot_be_made_says_why(server: PageServer, runs: Path) -> None:
     shutil.rmtree(runs)
     status, headers, content = asked(server)
