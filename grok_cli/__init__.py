@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from grok_cli.core.config import Config
     from grok_cli.errors import GrokError, GrokWarning, UsageError
     from grok_cli.library.plotting import plot
-    from grok_cli.library.runs import Run, Runs, load
+    from grok_cli.library.run import Run
+    from grok_cli.library.runs import Runs, load
     from grok_cli.library.sweeping import sweep
     from grok_cli.library.training import train
     from grok_cli.runs.checkpoints import Snapshot
@@ -68,7 +69,7 @@ _HOMES = {
     "Config": "core.config",
     "GrokError": "errors",
     "GrokWarning": "errors",
-    "Run": "library.runs",
+    "Run": "library.run",
     "Runs": "library.runs",
     "Snapshot": "runs.checkpoints",
     "UsageError": "errors",

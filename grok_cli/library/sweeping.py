@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from grok_cli.errors import UsageError, warn
 from grok_cli.executors.registry import build_options
-from grok_cli.library.runs import Run, Runs
+from grok_cli.library.run import Run
+from grok_cli.library.runs import Runs
 from grok_cli.library.settings import Shortcuts, plain, settings_of, spelled
 from grok_cli.runs.settings import is_sweep
 from grok_cli.sweeps.lacks import measure_missing, missing_measures

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from grok_cli.core.config import Config, affects_result
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.library.bringing import bring_to_end
-from grok_cli.library.runs import Run
+from grok_cli.library.run import Run
 from grok_cli.library.settings import Settings, Shortcuts, settings_of
 from grok_cli.runs.directory import RunDir, changed_settings, check_name, create_run
 from grok_cli.runs.settings import build_config, flat_settings

@@ -22,7 +22,7 @@ from grok_cli.cli.options import FLAGS, MEASURE
 from grok_cli.core import config, steps
 from grok_cli.core.config import Config
 from grok_cli.errors import GrokWarning, UsageError
-from grok_cli.library import plotting, progress, runs, sweeping, training
+from grok_cli.library import plotting, progress, run, runs, sweeping, training
 from grok_cli.library.settings import Shortcuts
 from grok_cli.pages.interface import NAMES, WITHOUT_MEMBERS
 from grok_cli.runs import checkpoints
@@ -69,7 +69,7 @@ def test_every_public_name_is_there_with_a_docstring_and_no_other() -> None:
         _ = grok.trian  # type: ignore[attr-defined]
 
 
-HOMES = [grok, training, runs, sweeping, plotting, config, errors, checkpoints, steps]
+HOMES = [grok, training, run, runs, sweeping, plotting, config, errors, checkpoints, steps]
 
 
 @pytest.mark.parametrize("module", HOMES, ids=lambda module: module.__name__)
