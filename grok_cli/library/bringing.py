@@ -23,10 +23,15 @@ def bring_to_end(run: RunDir, config: Config, progress: bool | None, how: str) -
         GrokError: training diverged, another process trains the run, or a file cannot be written.
         KeyboardInterrupt: after saving.
     """
+    import numpy as np
+
     from grok_cli.core.training import Recorder
     from grok_cli.library.progress import RunLine, shell, stop_on_interrupt
     from grok_cli.runs.launch import train_run
 
+    # Before 2.4 numpy finds the limits of a type when first asked, and warns if numbers as small as
+    # those are flushed to zero by then, as training has it.
+    np.finfo(np.float32), np.finfo(np.float64)
     shown = shell() is not None if progress is None else progress
     with _threads_kept(), stop_on_interrupt() as interrupted:
         outcome = train_run(run, config, RunLine() if shown else Recorder(), interrupted)

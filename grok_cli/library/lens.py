@@ -1,5 +1,6 @@
 """A network as a HookedTransformer of TransformerLens, where that can compute the same."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,25 +51,26 @@ def hooked(model: "Transformer") -> Any:
     except ImportError:
         raise lacking("an export to TransformerLens", REQUIREMENT) from None
     weights = model.embed
-    theirs = HookedTransformer(
-        HookedTransformerConfig(
-            n_layers=config.n_layers,
-            d_model=config.d_model,
-            n_ctx=len(model.pos),
-            d_head=config.d_model // config.n_heads,
-            n_heads=config.n_heads,
-            d_mlp=config.d_mlp,
-            d_vocab=len(weights),
-            d_vocab_out=len(model.unembedding),
-            act_fn=config.activation,
-            eps=config.norm_eps,
-            normalization_type=None,
-            use_normalization_before_and_after="attn_out" in PLACEMENTS[config.ln_type].sites,
-            attention_dir="bidirectional",
-            device="cpu",
-            dtype=weights.dtype,
-        )
+    settings = HookedTransformerConfig(
+        n_layers=config.n_layers,
+        d_model=config.d_model,
+        n_ctx=len(model.pos),
+        d_head=config.d_model // config.n_heads,
+        n_heads=config.n_heads,
+        d_mlp=config.d_mlp,
+        d_vocab=len(weights),
+        d_vocab_out=len(model.unembedding),
+        act_fn=config.activation,
+        eps=config.norm_eps,
+        normalization_type=None,
+        use_normalization_before_and_after="attn_out" in PLACEMENTS[config.ln_type].sites,
+        attention_dir="bidirectional",
+        device="cpu",
+        dtype=weights.dtype,
     )
+    with warnings.catch_warnings():  # that version 4 has none: `REQUIREMENT` knows
+        warnings.filterwarnings("ignore", "HookedTransformer is deprecated", DeprecationWarning)
+        theirs = HookedTransformer(settings)
     with torch.no_grad():
         theirs.embed.W_E.copy_(weights)
         theirs.pos_embed.W_pos.copy_(model.pos)
