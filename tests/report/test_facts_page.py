@@ -116,32 +116,17 @@ def test_only_finished_runs_with_metrics_are_averaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("metric", "status", "said"),
     [
-        ("running", "Nothing to say yet: no run is finished."),
-        ("finished", "No group generalised within 1,234 steps."),
+        ("test/accuracy", "running", "Nothing to say yet: no run is finished."),
+        ("test/loss", "finished", "Nothing to say: test accuracy was not measured."),
     ],
 )
-def test_the_verdict_of_runs_that_did_not_generalise(
-    tmp_path: Path, status: str, said: str
+def test_a_verdict_says_why_there_is_none(
+    tmp_path: Path, metric: str, status: str, said: str
 ) -> None:
-    rows: Rows = {"step": [1, 2], "test/accuracy": [0.1, 0.2]}
-    for seed, step in ((1, 1234), (2, 77)):
-        run = make_run(tmp_path, rows, status, data__modulus=11, train__seed=seed)
-        noted(run, step=step, generalised_at=None)
+    make_run(tmp_path, {"step": [1, 2], metric: [0.1, 0.2]}, status, data__modulus=11)
     assert make_report(tmp_path).verdict == said
-
-
-def test_the_verdict_counts_whole_groups_and_some(tmp_path: Path) -> None:
-    for placement, ends in {"off": (1.0, 1.0), "pre": (1.0, 0.5), "post": (0.5, 0.5)}.items():
-        for seed, end in enumerate(ends, 1):
-            rows: Rows = {"step": [10, 20], "test/accuracy": [0.1, end]}
-            make_run(tmp_path, rows, data__modulus=11, train__seed=seed, model__ln_type=placement)
-    assert make_report(tmp_path).verdict == (
-        "1 of 3 groups generalised in all finished runs, 1 in some; first off (No LN), at step 20 "
-        "(mean of 2 of 2 runs); last pre (M+A*), at step 20 (mean of 1 of 2 runs). No published "
-        "number to compare with."
-    )
 
 
 def test_a_run_is_a_row_with_what_differs_seed_status_and_message(tmp_path: Path) -> None:
