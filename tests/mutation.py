@@ -69,7 +69,7 @@ SLOW = [
             ("report", ("sweep_then", "figures_are", "hovering", "the_box", "pressing")),
             ("report", ("every_chart", "tables_fit", "page_never", "dark_", "print_")),
             ("scrubber", ("arrow_keys", "the_address", "a_press", "two_runs", "commands")),
-            ("scrubber", ("who_asked", "play_goes")),
+            ("scrubber", ("who_asked", "play_goes", "mouse_and_finger")),
             ("server", ("new_points_come_into",)),
         )
         for test in tests
