@@ -182,6 +182,7 @@ def test_arrow_keys_move_the_slider_the_panels_and_every_cursor(
     )
     assert len(cursors) > 5
     assert {visible for visible, _ in cursors} == {"visible"}
+    assert chromium.run("return performance.getEntriesByType('resource').map(e => e.name)") == []
     assert chromium.messages() == []
 
 
@@ -271,6 +272,30 @@ def test_two_runs_fit_on_a_phone_and_on_a_wide_screen(
         "return [...document.querySelectorAll('#inside .panels canvas')].map(c => c.clientWidth)"
     )
     assert min(sizes) > 80
+
+
+@needs_browser
+def test_what_is_printed_has_its_proportions_and_no_controls(
+    chromium: Browser, opened: Open
+) -> None:
+    opened(width=1400)
+    command = {"cmd": "Emulation.setEmulatedMedia", "params": {"media": "print"}}
+    chromium.call("POST", "/goog/cdp/execute", command)
+    try:
+        # Nothing is drawn anew for the width of the paper: what was drawn is scaled.
+        ratios = chromium.run(
+            "return [...document.querySelectorAll('.courses canvas')].map((c) => {"
+            " c.width = 600; c.height = 200; return c.clientWidth / c.clientHeight; })"
+        )
+        assert ratios == pytest.approx([3, 3], rel=0.02)
+        shown = (
+            "return [...document.querySelectorAll('select, input, .play, .copy')]"
+            ".filter(c => c.clientWidth)"
+        )
+        assert chromium.run(shown) == []
+    finally:
+        command["params"] = {"media": ""}
+        chromium.call("POST", "/goog/cdp/execute", command)
 
 
 @needs_browser
