@@ -71,23 +71,28 @@ def test_every_command_is_there_with_its_options_and_examples() -> None:
     assert "Examples:\n" not in text.replace("**Examples**:\n", "")
 
 
+@pytest.fixture(scope="module")
+def all_studies() -> str:
+    return studies.every()  # which plans the runs of every study
+
+
 @pytest.mark.parametrize("name", STUDIES)
-def test_study_has_question_command_and_file(name: str) -> None:
+def test_study_has_question_command_and_file(name: str, all_studies: str) -> None:
     text = studies.one(name)
     assert f"$ grok sweep {name}\n" in text
     assert text.count("?**\n") >= 1
     assert "```yaml\n" in text
-    assert f"](study-{name}.md)" in studies.every()
+    assert f"](study-{name}.md)" in all_studies
 
 
-def test_study_that_was_run_has_its_verdict_figures_and_published_steps() -> None:
+def test_study_that_was_run_has_its_verdict_figures_and_published_steps(all_studies: str) -> None:
     text = studies.one("ln-positions")
     assert "\n**Reproduced: " in text
     assert "20 runs of 10,000 steps. They took 2:30:23 here, one after another (cpu " in text
-    assert "| 20 | 2:30:23 | Reproduced: " in studies.every()
+    assert "| 20 | 2:30:23 | Reproduced: " in all_studies
     assert "![loss](ln-positions/loss.png)" in text
     assert "| `off` | test accuracy ≥ 0.995 | 6,283 | 7,764 | 7,900 |" in text
-    assert "Reproduced: " in studies.every()
+    assert "Reproduced: " in all_studies
     assert {f"ln-positions/{f.name}" for f in studies.figures("ln-positions")} >= set(
         re.findall(r"!\[.*?\]\((.*?)\)", text)
     )
