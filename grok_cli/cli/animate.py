@@ -51,7 +51,8 @@ def animate(
     ]
     if not files:
         raise UsageError(
-            f"{run}: no snapshot of these steps there; `grok train --snapshot-every 200` keeps some"
+            f"{run}: no snapshot of these steps there; `grok train --set train.snapshot_every=200` "
+            "keeps some"
         )
     if frames is not None and frames < len(files):
         files = [files[place * (len(files) - 1) // (frames - 1)] for place in range(frames)]

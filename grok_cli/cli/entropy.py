@@ -10,6 +10,7 @@ from rich.console import Console
 from grok_cli.cli.measure import by_place, measured_in
 from grok_cli.cli.output import Column, escape, print_json, print_table, write_csv
 from grok_cli.cli.parameters import Csv, Json, Snapshots, Where, option
+from grok_cli.cli.selection import end, say_problems
 from grok_cli.core.placement import PLACEMENTS
 
 if TYPE_CHECKING:
@@ -41,24 +42,29 @@ def measure_entropy(
         from grok_cli.figures.matplotlib import check_ending
 
         check_ending(plot)
-    measured = measured_in(paths or [], where, lambda files: _measure(files, rows))
+    damaged: list[str] = []
+    measured = measured_in(paths or [], where, lambda files: _measure(files, rows, damaged))
+    say_problems(damaged)
+    if not measured:
+        end(damaged)
     records = [_record(one, rows) for one in measured]
     write_csv(csv, records)
     if plot is not None:
         _plot(plot, measured)
     if as_json:
         print_json(records)
-        return
-    for group in by_place(measured).values():
-        _print(group, rows)
+    else:
+        for group in by_place(measured).values():
+            _print(group, rows)
+    end(damaged)
 
 
-def _measure(files: Sequence[Path], rows: str) -> "Iterator[Measurement]":
+def _measure(files: Sequence[Path], rows: str, damaged: list[str]) -> "Iterator[Measurement]":
     """The values of the diagnostic `attention` over some of the rows."""
     from grok_cli.diagnostics.measures.attention import attention_values, columns
     from grok_cli.runs.measuring import Measurement, subjects
 
-    for snapshot, run, subject in subjects(files):
+    for snapshot, run, subject in subjects(files, damaged):
         values = dict.fromkeys(columns(subject.config), math.nan)
         if subject.is_finite:
             values = attention_values(subject, rows)

@@ -21,6 +21,7 @@ from grok_cli.cli.output import (
     write_csv,
 )
 from grok_cli.cli.parameters import Csv, Json, Snapshots, Where, option
+from grok_cli.cli.selection import end, say_problems
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import find_snapshots, run_of_snapshot
@@ -70,13 +71,18 @@ def measure(
 
     from grok_cli.runs.measuring import measure_snapshots
 
-    measured = measured_in(paths, where, lambda files: measure_snapshots(files, wanted))
+    damaged: list[str] = []
+    measured = measured_in(paths, where, lambda files: measure_snapshots(files, wanted, damaged))
+    say_problems(damaged)
+    if not measured:
+        end(damaged)
     records = [one.record() for one in measured]
     write_csv(csv, records)
     if as_json:
         print_json(records)
     else:
         _print(measured)
+    end(damaged)
 
 
 def measured_in(

@@ -7,6 +7,9 @@ stays one line; elsewhere its rows are lines of tab-separated cells below one li
 import csv
 import io
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -112,8 +115,12 @@ def write_csv(file: Path | None, records: Sequence[Row], keys: Iterable[str] = (
 
 
 def say(text: str) -> None:
-    """Print a line on stderr."""
-    typer.echo(escape(text), err=True)
+    """Print a line on stderr; on a terminal too narrow for it, several, with words kept whole."""
+    shown = escape(text)
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        shown = textwrap.fill(shown, width, break_long_words=False, break_on_hyphens=False)
+    typer.echo(shown, err=True)
 
 
 def can_redraw(console: Console) -> bool:

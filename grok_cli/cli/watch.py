@@ -9,7 +9,7 @@ import typer
 from grok_cli.cli import completion
 from grok_cli.cli.output import say
 from grok_cli.cli.parameters import Where, argument, option
-from grok_cli.cli.selection import check_directory
+from grok_cli.cli.selection import check_directory, end, say_problems
 from grok_cli.errors import GrokError, cause
 
 NICE = 10  # the runs come first
@@ -44,16 +44,23 @@ def watch(
 
     import torch
 
-    from grok_cli.report.report import make_report
+    from grok_cli.report.report import Report, make_report
     from grok_cli.report.server import LivePage, PageServer
     from grok_cli.sweeps.studies import study_of
 
-    page = LivePage(
-        directory, lambda: make_report(directory, study_of(directory), where=where or ()), inside
-    )
+    problems: dict[str, None] = {}
+
+    def report() -> Report:
+        """The report as it is now; what cannot be read is named once."""
+        content = make_report(directory, study_of(directory), where=where or ())
+        say_problems([problem for problem in content.problems if problem not in problems])
+        problems.update(dict.fromkeys(content.problems))
+        return content
+
+    page = LivePage(directory, report, inside)
     if once:
         typer.echo(page.now()[1].decode(), nl=False)
-        return
+        return end([*problems])
     os.nice(NICE)
     torch.set_num_threads(1)
     page.now()  # says now what is wrong

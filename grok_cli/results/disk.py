@@ -59,7 +59,7 @@ def find_on_disk(
 def _describe(place: RunDir, root: Path, problems: list[str]) -> Run:
     """A run without its metrics; what its summary says of odd types goes to `problems`."""
     name = place.path.name if place.path == root else str(place.path.relative_to(root))
-    settings = flat_settings(place.config())
+    settings = flat_settings(place.check_identity())
     summary = place.summary()
     if place.summary_file.exists() and read_json(place.summary_file) is None:
         problems.append(

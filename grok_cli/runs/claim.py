@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -50,8 +51,12 @@ class Claim:
             draft.write_text(json.dumps(self._mine))
             while not _link(draft, self.path):
                 self._remove_if_void(draft)
+        except OSError as error:
+            error.filename, error.filename2 = str(self.path), None  # for the message
+            raise
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):  # nor is one there on a disk that may only be read
+                draft.unlink(missing_ok=True)
         _remove_leftovers(self.path.parent)
         self._keeper.start()
         return self
@@ -215,7 +220,7 @@ def _age(path: Path) -> float:
         now = probe.stat().st_mtime
     except OSError:  # a directory that we may only read
         now = time.time()
-    finally:
+    with suppress(OSError):
         probe.unlink(missing_ok=True)
     try:
         return now - path.stat().st_mtime

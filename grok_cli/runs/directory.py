@@ -21,7 +21,8 @@ In a sweep's directory, a run that another sweep trained is a link to that one's
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
@@ -30,12 +31,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from grok_cli.core.config import BEFORE_INIT_DRAWS, IDENTITY, Config, digest_of
-from grok_cli.errors import UsageError, cause
+from grok_cli.errors import GrokWarning, UsageError, cause
 from grok_cli.runs.claim import live_owner
 from grok_cli.runs.files import read_entries, read_json, write_text
 from grok_cli.runs.settings import build_config, dump_config, flatten, read_yaml
 
 RUN_NAME = re.compile(r".+-s\d+-([0-9a-f]{10})")  # as Config.run_name() makes them
+_NO_SNAPSHOT = (
+    ": no snapshot there; expected a snapshot file, a run directory or a glob "
+    "(`grok runs DIR` lists runs)"
+)
 DONE = ("finished", "diverged")  # statuses after which there is nothing left to train
 
 
@@ -320,30 +325,36 @@ def paths_of(text: str | Path) -> list[Path]:
     return [above / match for match in sorted(glob(str(path.relative_to(above)), root_dir=above))]
 
 
-def find_snapshots(paths: Iterable[str]) -> list[Path]:
+def find_snapshots(paths: Sequence[str]) -> list[Path]:
     """The snapshot files that paths mean, each once: files, run directories, directories of runs,
     or globs of these.
 
+    What holds none, beside others that do, is left out with a warning: a shell makes "runs/*" of
+    everything there, reports and records of sweeps included.
+
     Raises:
-        UsageError: a path means nothing.
+        UsageError: a path is not there, or none holds a snapshot.
     """
     found: list[Path] = []
+    without: list[Path] = []
     for text in paths:
         matches = paths_of(text)
-        files = [
-            file
-            for match in matches
-            for file in (
-                [match]
-                if match.is_file()
-                else [file for run in find_runs(match) for file in run.snapshots()]
-                or sorted(match.glob("step_*.pt"), key=snapshot_step)
-            )
-        ]
-        if not files:
-            raise UsageError(
-                f"{text}: no snapshot there; expected a snapshot file, a run directory or a glob "
-                "(`grok runs DIR` lists runs)"
-            )
-        found += files
+        if not matches:
+            raise UsageError(f"{text}{_NO_SNAPSHOT}")
+        for match in matches:
+            files = _snapshots_in(match, alone=len(paths) == len(matches) == 1)
+            found += files
+            without += [] if files else [match]
+    if not found:
+        raise UsageError(f"{' '.join(map(str, paths))}{_NO_SNAPSHOT}")
+    for match in without:
+        warnings.warn(f"{match}: no snapshot there; left out", GrokWarning, stacklevel=2)
     return list(dict.fromkeys(found))
+
+
+def _snapshots_in(place: Path, alone: bool) -> list[Path]:
+    """The snapshots of a file, a run or a directory; a file of any name is one if it is alone."""
+    if place.is_file():
+        return [place] if alone or place.suffix == ".pt" else []
+    files = [file for run in find_runs(place) for file in run.snapshots()]
+    return files or sorted(place.glob("step_*.pt"), key=snapshot_step)

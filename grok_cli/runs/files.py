@@ -6,6 +6,7 @@ import math
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +29,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # nor does it go from a disk that may only be read
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None  # for the message, in place of ours
         raise
@@ -85,7 +87,8 @@ def keep_previous(path: Path, previous: Path) -> None:
     except OSError:  # nothing there yet, or a file system without links
         pass
     finally:  # where both names are one file already, replacing does nothing and leaves the spare
-        spare.unlink(missing_ok=True)
+        with suppress(OSError):
+            spare.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -14,6 +14,7 @@ from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.checkpoints import Snapshot, load_snapshot
 from grok_cli.runs.directory import RunDir, run_of_snapshot
 from grok_cli.runs.measured import add_measured
+from grok_cli.runs.tensor_files import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class Measurement:
         return {"snapshot": str(self.snapshot.path), "step": self.snapshot.step, **self.values}
 
 
-def measure_snapshots(files: Iterable[Path], names: Sequence[str]) -> Iterator[Measurement]:
+def measure_snapshots(
+    files: Iterable[Path], names: Sequence[str], damaged: list[str] | None = None
+) -> Iterator[Measurement]:
     """Compute diagnostics from each snapshot in turn, and add them to the run's measured.csv.
 
     Args:
         files: snapshots; those of one run one after the other.
         names: of the diagnostics, see `grok_cli.diagnostics.registry`.
+        damaged: see `subjects`.
 
     Raises:
         UnknownDiagnosticError: there is no diagnostic of that name.
@@ -58,24 +62,39 @@ def measure_snapshots(files: Iterable[Path], names: Sequence[str]) -> Iterator[M
         OSError: measured.csv cannot be written.
     """
     DIAGNOSTICS.check(names)
-    for snapshot, run, subject in subjects(files):
+    for snapshot, run, subject in subjects(files, damaged):
         values = _values(subject, snapshot.path, names)
         if run is not None:
             add_measured(run.measured_file, {snapshot.step: values})
         yield Measurement(snapshot, run, values)
 
 
-def subjects(files: Iterable[Path]) -> Iterator[tuple[Snapshot, RunDir | None, Subject]]:
+def subjects(
+    files: Iterable[Path], damaged: list[str] | None = None
+) -> Iterator[tuple[Snapshot, RunDir | None, Subject]]:
     """What diagnostics look at, of each snapshot in turn; what is computed of a run's first
-    model is kept until the next run begins."""
+    model is kept until the next run begins.
+
+    Args:
+        damaged: takes what is wrong with snapshots that cannot be read; None: the first one ends
+            in a CheckpointError.
+    """
     reference: dict[str, object] = {}
     initial: Transformer | None = None
     run: RunDir | None = None
     for file in files:
-        snapshot = load_snapshot(file)
-        if run is None or (run_of_snapshot(file) or RunDir("")).path != run.path:
-            run, reference = run_of_snapshot(file), {}
-            initial = _initial_model(run)
+        place = run_of_snapshot(file)
+        try:
+            snapshot = load_snapshot(file)
+            if run is None or place is None or place.path != run.path:
+                initial = _initial_model(place)
+                run, reference = place, {}
+        except CheckpointError as error:
+            if damaged is None:
+                raise
+            if str(error) not in damaged:
+                damaged.append(str(error))
+            continue
         yield snapshot, run, subject_of(snapshot, initial, reference)
 
 

@@ -13,7 +13,7 @@ from grok_cli.core.initial import initial_model
 from grok_cli.diagnostics.findings import findings_of
 from grok_cli.diagnostics.measures.attention import measure_layers
 from grok_cli.diagnostics.subject import Subject
-from grok_cli.errors import UsageError
+from grok_cli.errors import GrokWarning, UsageError
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
@@ -267,3 +267,40 @@ def test_where_chooses_the_runs_that_are_measured(
         refused = typed("measure", *paths, "-m", "margin", "--where", text)
         assert refused.returncode == 2
         assert message in refused.stderr
+
+
+def test_what_holds_no_snapshot_beside_what_does_is_left_out_by_name(
+    typed: Grok, plain: RunDir, tmp_path: Path
+) -> None:
+    """A shell makes "runs/*" of everything there."""
+    RunDir(shutil.copytree(plain.path, tmp_path / "runs/plain"))
+    (tmp_path / "runs/report.html").write_text("<!DOCTYPE html>")
+    (tmp_path / "runs/new").mkdir()
+    for paths in (["runs/*"], ["runs/new", "runs/plain", "runs/report.html"]):
+        with pytest.warns(GrokWarning) as told:
+            done = typed("measure", *paths, "-m", "margin", "--json")
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads(done.stdout)) == len(plain.snapshots())
+        assert [str(warning.message) for warning in told] == [
+            f"runs/{name}: no snapshot there; left out" for name in ("new", "report.html")
+        ]
+    assert typed("measure", "runs/new", "runs/report.html", "-m", "margin").returncode == 2
+    assert typed("measure", "runs/plain", "nowhere", "-m", "margin").returncode == 2
+
+
+@pytest.mark.parametrize("command", [["measure", "-m", "rank"], ["measure-entropy"]])
+def test_a_damaged_snapshot_is_named_and_stops_no_other(
+    command: list[str], typed: Grok, plain: RunDir, tmp_path: Path
+) -> None:
+    first, last = (RunDir(shutil.copytree(plain.path, tmp_path / name)) for name in "ab")
+    first.snapshots()[1].write_bytes(b"no network")
+    last.snapshots()[0].write_bytes(b"nor here")
+    done = typed(*command, "a", "b", "--json")
+    assert done.returncode == 1
+    whole = [*first.snapshots()[:1], *first.snapshots()[2:]]
+    names = [str(file.relative_to(tmp_path)) for file in whole]
+    assert [record["snapshot"] for record in json.loads(done.stdout)] == names
+    assert f"skipped: a/snapshots/{first.snapshots()[1].name}: " in done.stderr
+    assert done.stderr.count("b/snapshots/step_000000.pt") == 1  # what all others are measured from
+    nothing = typed(*command, "b/snapshots/step_000000.pt")
+    assert (nothing.returncode, nothing.stdout) == (1, "")

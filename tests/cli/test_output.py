@@ -2,13 +2,14 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from grok_cli.cli.output import Column, escape, print_json, print_table, write_csv
+from grok_cli.cli.output import Column, escape, print_json, print_table, say, write_csv
 
 COLUMNS = [
     Column("run"),
@@ -121,3 +122,17 @@ def test_numbers_stay_whole_where_a_name_has_no_room() -> None:
         columns, [{"name": "a name of 25 characters..", "seconds": "1:23:45"}], console=console
     )
     assert printed(console)[1].split()[-1] == "1:23:45"
+
+
+def test_notes_are_folded_between_words_where_a_terminal_is_narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    path = "/a/path/that-is-longer/than-a-line"
+    note = f"skipped: {path}: it cannot be read"
+    say(note)
+    assert capsys.readouterr().err == note + "\n"  # a log keeps its lines
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    say(note)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["skipped:", f"{path}:", "it cannot be read"]

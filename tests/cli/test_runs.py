@@ -169,3 +169,12 @@ def test_watch_once_prints_the_page_and_writes_nothing(three: Path) -> None:
     assert printed.stdout.startswith("<!DOCTYPE html>")
     assert sorted(three.rglob("*")) == before
     assert type_in(three, "watch", "nowhere", "--once").returncode == 2
+
+
+def test_watch_once_names_what_it_cannot_read(three: Path) -> None:
+    damaged = min((three / "runs").iterdir()) / "config.yaml"
+    damaged.write_text("[")
+    printed = type_in(three, "watch", "runs", "--once")
+    assert printed.returncode == 1
+    assert printed.stdout.startswith("<!DOCTYPE html>")
+    assert printed.stderr.startswith(f"skipped: {damaged.relative_to(three)}: not valid YAML")

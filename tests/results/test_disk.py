@@ -13,6 +13,7 @@ from grok_cli.errors import UsageError
 from grok_cli.results import Results, series
 from grok_cli.results.disk import sound_summary
 from grok_cli.results.series import Disk, Memory, read_series
+from grok_cli.runs.directory import RunDir
 from grok_cli.runs.measured import add_measured
 from tests.written_runs import Rows, make_run
 
@@ -255,3 +256,23 @@ def test_measuring_an_old_run_again_leaves_one_column(tmp_path: Path) -> None:
     file.write_text("step,hessian/min_eigenval\n1,-2.0\n")
     add_measured(file, {2: {"hessian/smallest_eigenval": -3.0}})
     assert file.read_text() == "step,hessian/smallest_eigenval\n1,-2.0\n2,-3.0\n"
+
+
+@pytest.mark.parametrize("keeps_its_name", [True, False])
+def test_an_edited_configuration_is_not_what_a_run_is_shown_as(
+    tmp_path: Path, keeps_its_name: bool
+) -> None:
+    """By the digest in the directory's name, or else by what the run recorded of its start."""
+    good = make_run(tmp_path, ROWS, train__seed=1)
+    edited = make_run(tmp_path, ROWS, train__seed=2)
+    if not keeps_its_name:
+        identity = RunDir(edited).config().identity()
+        (edited / "environment.json").write_text(json.dumps([{"identity": identity}]))
+        edited = edited.rename(tmp_path / "mine")
+    file = edited / "config.yaml"
+    file.write_text(file.read_text().replace("seed: 2", "seed: 3"))
+    results = Results.from_disk(tmp_path)
+    assert [run.name for run in results.runs] == [good.name]
+    (problem,) = results.problems
+    assert str(file) in problem
+    assert keeps_its_name or "train.seed: 3, and was 2" in problem

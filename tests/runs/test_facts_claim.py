@@ -1,5 +1,6 @@
 """When a claim on a run directory holds, and for whom."""
 
+import errno
 import json
 import os
 import time
@@ -82,3 +83,21 @@ def test_a_released_claim_is_gone(tmp_path: Path) -> None:
     with Claim(tmp_path):
         assert (tmp_path / "claim.json").exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_on_a_disk_that_may_only_be_read_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_claim(tmp_path, host="elsewhere", age=30)
+
+    def refuse(path: Path, *arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    for name in ("touch", "unlink", "write_text"):
+        monkeypatch.setattr(Path, name, refuse)
+    owner = live_owner(file)
+    assert owner is not None
+    assert owner["host"] == "elsewhere"
+    with pytest.raises(OSError, match="Read-only") as caught, Claim(tmp_path):
+        pass
+    assert caught.value.filename == str(file)  # and no name that the user has never seen

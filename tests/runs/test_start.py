@@ -1,5 +1,6 @@
 """How a run starts, and what is refused before anything is written."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import yaml
 
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.directory import RunDir, check_name, create_run
-from grok_cli.runs.files import write_output
+from grok_cli.runs.files import write_output, write_text
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.settings import FORMAT, SettingsError, build_config
 from tests.conftest import SMALL_FLAGS, small_config
@@ -123,3 +124,16 @@ def test_output_that_cannot_be_written_leaves_nothing(small_disk: Path) -> None:
     with pytest.raises(GrokError, match=r"x\.png: No space left"):
         write_output(small_disk / "x.png", bytes(2**20))
     assert (small_disk / "x.png").read_bytes() == b"old"
+
+
+def test_a_disk_that_may_only_be_read_is_told_by_the_file_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    for name in ("open", "unlink"):
+        monkeypatch.setattr(Path, name, refuse)
+    with pytest.raises(OSError, match="Read-only") as caught:
+        write_text(tmp_path / "measured.csv", "x")
+    assert caught.value.filename == str(tmp_path / "measured.csv")
