@@ -72,6 +72,9 @@ def report(
         raise UsageError(f"--url {url}: expected an address such as https://example.org/page.html")
     if compact is not None and (markdown or out is not None):
         raise UsageError("--compact FOLDER writes a folder; leave out --markdown and --out")
+    to_stdout = out in (Path("-"), Path("/dev/stdout"))
+    if to_stdout and (markdown or url):
+        raise UsageError(f"--out {out}: pictures are written beside the file; name one")
 
     from grok_cli.report.output import write_compact, write_html, write_markdown
     from grok_cli.report.report import make_report
@@ -90,5 +93,6 @@ def report(
         words += [word for text in where or () for word in ("--where", text)]
         words += ["--inside", str(inside)] if inside is not None else []
         write_html(content, file, inside, command=shlex.join(words), url=url)
-    typer.echo(file)
+    if not to_stdout:  # where the page itself is
+        typer.echo(file)
     end(content.problems)

@@ -1,5 +1,6 @@
 """`grok times`: when the runs of each group memorise or generalise, and how groups differ."""
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -59,7 +60,7 @@ def times(
     """
     from grok_cli.results.times import EVENTS, group_rows, pair_rows, times_to
 
-    if power is not None and (power <= 0 or power == 1):
+    if power is not None and not (0 < power < math.inf and power != 1):
         raise UsageError(f"--power {power:g}: expected a positive ratio other than 1, e.g. 1.5")
     typed = _typed(listed(threshold))
     results = _read(directory or [Path("runs")], listed(group_by), where or [])

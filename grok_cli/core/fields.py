@@ -13,6 +13,11 @@ from pydantic.fields import FieldInfo
 
 from grok_cli.errors import UsageError, did_you_mean
 
+COLLECTIONS = {  # what is expected, by pydantic's name of the mistake
+    "tuple_type": "a list such as [a, b]",
+    "list_type": "a list such as [a, b]",
+    "dict_type": "names and values such as {a: 1}",
+}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -115,7 +120,8 @@ def _problem(error: ValidationError, model: type[BaseModel]) -> tuple[str, str]:
     if not names:  # a combination, whose message says it, or a key that is not known
         return "" if problem["type"] == "value_error" else key, message
     if problem["type"] != "value_error":
-        message = f"expected {message.removeprefix('Input should be ')}"
+        expected = COLLECTIONS.get(problem["type"], message.removeprefix("Input should be "))
+        message = f"expected {expected}"
     elif not message.startswith("expected "):
         return key, message
     hint = did_you_mean(problem["input"], choices(fields_of(model)[names[0]]))

@@ -67,7 +67,7 @@ def _head(figure: "Figure", axes: "Axes", chart: Chart) -> None:
     if not chart.heading:
         return
     letters = int(figure.get_size_inches()[0] * 72 / matplotlib.rcParams["font.size"] * 1.55)
-    lines = [chart.title] if chart.title is not None else [chart.about, chart.runs]
+    lines = (chart.about, chart.runs) if chart.title is None else chart.title.splitlines()
     text = "\n".join(fill(line, letters) for line in lines if line)
     axes.set_title(text, loc="left")
 

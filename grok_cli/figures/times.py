@@ -26,7 +26,8 @@ def times_chart(results: Results, options: Options) -> Chart:
         if not end.happened
     ]
     log = options.log_x is not False
-    first = decade_below(max(min(found.sample.steps.min() for found in times.groups), 1.01))
+    steps = [found.sample.steps.min() for found in times.groups] + [mark.x for mark in marks]
+    first = decade_below(max(min(steps), 1.01))
     first = first if log else 0
     return draft.chart(
         "times",

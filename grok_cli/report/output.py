@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 IN_MARKDOWN = ("accuracy", "generalisation")
 NOT_KEPT = ("update-norm", "grad-norm", "weight-norm", "numerical-rank")  # in a compact report
-PREVIEW_LETTERS = 92  # a line of the preview's title
+PREVIEW_LETTERS = 62  # a line of the preview's title
 COLOURS = 128  # of a picture there
 KEPT_STEPS = 200  # of a curve in a compact report
 

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import sys
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import IO, Any
 
 from grok_cli.errors import GrokError, cause
 
+STANDARD = {Path("/dev/stdout"): 1, Path("/dev/stderr"): 2}
 MOST_BYTES, MOST_JSON = 2**31, 2**26  # of a file of numbers; of one of settings and states
 
 
@@ -55,7 +57,11 @@ def stream_output(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     path = Path("/dev/stdout") if path == Path("-") else path
     try:
-        if path.parent == Path("/dev") or (path.exists() and not path.is_file()):
+        if path in STANDARD:  # opened anew, a file behind it would lose what it holds
+            sys.stdout.flush()
+            with os.fdopen(os.dup(STANDARD[path]), "wb") as stream:
+                write(stream)
+        elif path.parent == Path("/dev") or (path.exists() and not path.is_file()):
             with path.open("wb") as stream:
                 write(stream)
         else:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grok_cli.core.config import Config
 from grok_cli.core.model import Transformer
 from grok_cli.diagnostics.inside import Inside, key_planes, look
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import NoInitialModelError, Subject
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.runs.checkpoints import Snapshot, load_snapshot
-from grok_cli.runs.directory import RunDir, run_of_snapshot
+from grok_cli.runs.directory import RunDir, changed_settings, run_of_snapshot
 from grok_cli.runs.measured import add_measured
 from grok_cli.runs.tensor_files import CheckpointError
 
@@ -82,20 +83,36 @@ def subjects(
     reference: dict[str, object] = {}
     initial: Transformer | None = None
     run: RunDir | None = None
+    config: Config | None = None
     for file in files:
         place = run_of_snapshot(file)
         try:
             snapshot = load_snapshot(file)
             if run is None or place is None or place.path != run.path:
                 initial = _initial_model(place)
-                run, reference = place, {}
-        except CheckpointError as error:
+                run, reference, config = place, {}, place.config() if place else None
+            _check_owner(snapshot, config)
+        except GrokError as error:
             if damaged is None:
                 raise
             if str(error) not in damaged:
                 damaged.append(str(error))
             continue
         yield snapshot, run, subject_of(snapshot, initial, reference)
+
+
+def _check_owner(snapshot: Snapshot, config: Config | None) -> None:
+    """Raise CheckpointError if a snapshot in a run's directory is of other settings than the run.
+
+    A branch holds snapshots of its parent, too, and is not looked at.
+    """
+    if config is None or config.branch.parent is not None:
+        return
+    if changed := changed_settings(snapshot.config, config):
+        raise CheckpointError(
+            f"{snapshot.path}: a snapshot of other settings than the run's config.yaml has: "
+            f"{'; '.join(changed)}; put the right file there, or measure it elsewhere"
+        )
 
 
 def insides(

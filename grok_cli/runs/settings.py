@@ -128,7 +128,7 @@ def flatten(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
     Raises:
         SettingsError: an unknown section or key.
     """
-    flat: dict[str, Any] = {}
+    flat: list[tuple[str, Any]] = []
     for name, value in settings.items():
         if name == "format":
             if type(value) is not int or value > FORMAT:
@@ -139,14 +139,14 @@ def flatten(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
         elif name in SECTIONS:
             if not isinstance(value, Mapping):
                 raise SettingsError(f"{source}: {name}: expected keys below it, found {value!r}")
-            flat |= {f"{name}.{key}": v for key, v in value.items()}
+            flat += [(f"{name}.{key}", v) for key, v in value.items()]
         else:
-            flat[str(name)] = value
+            flat.append((str(name), value))
     present: dict[str, Any] = {}
-    for key, value in flat.items():
+    for key, value in flat:
         name = check_key(key, source)
         if name in present:
-            raise SettingsError(f"{source}: {name}: set twice, also by its earlier name")
+            raise SettingsError(f"{source}: {name}: set twice, perhaps by its earlier name")
         present[name] = value
     return present
 

@@ -26,10 +26,24 @@ class _Loader(_Base):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 -- not those of YAML 1.1
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merges that double at every level must not go on for ever."""
+        """No key twice, of which the first would be lost in silence; and merges that double at
+        every level must not go on for ever."""
+        if "is_flat" not in vars(node):  # what was merged may be set anew
+            _refuse_doubles(node)
+            vars(node)["is_flat"] = True
         super().flatten_mapping(node)
         if len(node.value) > MOST_MERGED:
             raise YamlError(f"more than {MOST_MERGED:,} keys in a mapping")
+
+
+def _refuse_doubles(node: yaml.MappingNode) -> None:
+    seen = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise YamlError(f"{key.value[:60]} stands twice in one mapping, line {line}")
+            seen.add(key.value)
 
 
 def _whole_number(loader: Any, node: yaml.ScalarNode) -> int:

@@ -171,6 +171,20 @@ def test_watch_once_prints_the_page_and_writes_nothing(three: Path) -> None:
     assert type_in(three, "watch", "nowhere", "--once").returncode == 2
 
 
+def test_a_report_on_standard_output_is_the_page_alone(
+    three: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = type_in(three, "report", "runs", "--inside", "0", "--out", "-")
+    assert (told.returncode, told.stdout) == (0, "")
+    page = capfd.readouterr().out
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
+    for beside in (["--markdown"], ["--url", "https://example.org/a.html"]):
+        refused = type_in(three, "report", "runs", "--out", "-", *beside)
+        assert refused.returncode == 2
+        assert "pictures are written beside the file" in refused.stderr
+
+
 def test_watch_once_names_what_it_cannot_read(three: Path) -> None:
     damaged = min((three / "runs").iterdir()) / "config.yaml"
     damaged.write_text("[")

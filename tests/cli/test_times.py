@@ -68,6 +68,8 @@ def test_where_and_event_choose(typed: Grok, runs: Path) -> None:
         (("--threshold", "95"), "--threshold 95: expected numbers above 0, at most 1"),
         (("--threshold", "x"), "--threshold x: expected numbers above 0, at most 1"),
         (("--power", "1"), "--power 1: expected a positive ratio other than 1"),
+        (("--power", "nan"), "--power nan: expected a positive ratio other than 1"),
+        (("--power", "inf"), "--power inf: expected a positive ratio other than 1"),
         (("nowhere",), "nowhere: no such file or directory"),
     ],
 )

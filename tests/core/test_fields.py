@@ -82,6 +82,10 @@ def test_values_by_key_make_the_model() -> None:
             {"inner.kind": "squar"},
             "file: inner.kind: expected 'round' or 'square', found 'squar'; did you mean square?",
         ),
+        (
+            {"parts": "a:1"},
+            "file: parts: expected names and values such as {a: 1}, found 'a:1'",
+        ),
         ({"inner.kind": "z"}, "file: inner.kind: expected 'round' or 'square', found 'z'"),
         (
             {"inner.size": 10},

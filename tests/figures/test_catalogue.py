@@ -259,6 +259,22 @@ def test_times_begin_where_the_axis_does() -> None:
     assert float(path.split()[0]) >= 58  # the left end of the axis
 
 
+def test_a_run_that_diverged_before_all_others_has_its_mark_within_the_axis() -> None:
+    results = accuracies({"pre": [200, 250]}, steps=300)
+    early = run({"model.ln_type": "pre"}, every_metric(None, 10), seed=9, every=10)
+    early = replace(early, summary=early.summary | {"status": "diverged"})
+    settings = {**early.settings, "train.steps": 300}
+    runs = [*results.runs, replace(early, settings=settings)]
+    chart = make_chart("times", Results.of(runs, results.keys))
+    (mark,) = [point for point in chart.points if point.sign == "x"]
+    assert chart.x.low <= mark.x == 10
+
+
+def test_lines_of_a_title_stay_lines() -> None:
+    chart = make_chart("times", accuracies({"pre": [50]}), Options(title="study\nverdict"))
+    assert draw(chart).axes[0].get_title(loc="left") == "study\nverdict"
+
+
 def test_axis_of_groups_that_never_generalised_ends_with_the_runs() -> None:
     results = accuracies({"pre": [None, None]})
     runs = [replace(run, summary=run.summary | {"step": 300}) for run in results.runs]

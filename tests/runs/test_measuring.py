@@ -25,7 +25,7 @@ from grok_cli.runs.measuring import (
     subjects,
 )
 from grok_cli.runs.states import link_or_copy, rows_until, trainer_at
-from grok_cli.runs.tensor_files import load_tensors, save_tensors
+from grok_cli.runs.tensor_files import CheckpointError, load_tensors, save_tensors
 from tests.conftest import small_config
 
 CONFIG = small_config(
@@ -116,6 +116,20 @@ def test_each_snapshot_is_measured_from_the_start_of_its_own_run(
     assert mine.values["ntk/relative_distance"] > 0
     assert theirs.values["ntk/relative_distance"] == 0
     assert [found.path for _, found, _ in subjects(files) if found] == [run.path, other.path]
+
+
+def test_a_snapshot_of_another_run_is_not_measured_as_one_of_this(
+    run: RunDir, tmp_path: Path
+) -> None:
+    mine = RunDir(shutil.copytree(run.path, tmp_path / "mine"))
+    text = mine.config_file.read_text()
+    mine.config_file.write_text(text.replace("seed: 456", "seed: 457"))
+    with pytest.raises(CheckpointError, match=r"other settings .* train\.seed: 457, and was 456"):
+        list(measure_snapshots(mine.snapshots(), ["margin"]))
+    damaged: list[str] = []
+    assert list(measure_snapshots(mine.snapshots(), ["margin"], damaged)) == []
+    assert len(damaged) == len(mine.snapshots())
+    assert not mine.measured_file.exists()
 
 
 def test_of_a_diverged_network_every_metric_is_empty(run: RunDir) -> None:

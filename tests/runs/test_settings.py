@@ -206,3 +206,6 @@ def test_a_setting_by_both_of_its_names_is_refused(tmp_path: Path) -> None:
     file.write_text("train: {threads: 1}\nrun: {threads: 2}")
     with pytest.raises(SettingsError, match=r"run\.threads: set twice"):
         load_config(file)
+    file.write_text("train.seed: 1\ntrain: {seed: 2}")
+    with pytest.raises(SettingsError, match=r"train\.seed: set twice"):
+        load_config(file)

@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,20 @@ def test_output_goes_through_pipes_and_links(tmp_path: Path) -> None:
     assert (link.is_symlink(), target.read_bytes()) == (True, b"new")
     write_output(Path(os.devnull), b"gone")
     assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_standard_output_keeps_what_stands_in_its_file(tmp_path: Path, name: str) -> None:
+    """As in `grok runs --csv - >> log`."""
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    program = (
+        "from pathlib import Path; from grok_cli.runs.files import write_output; "
+        f"print('table'); write_output(Path({name!r}), b'values\\n'); print('after')"
+    )
+    with log.open("a") as stream:
+        subprocess.run([sys.executable, "-c", program], stdout=stream, check=True)
+    assert log.read_text() == "before\ntable\nvalues\nafter\n"
 
 
 def test_output_that_cannot_be_written_leaves_nothing(small_disk: Path) -> None:

@@ -32,6 +32,8 @@ MERGES = f"a: &a {{{', '.join(f'k{i}: 1' for i in range(1001))}}}\nb: {{<<: *a}}
         ("a\x00b", "not valid YAML"),
         ("x" * 1_000_001, "more than 1,000,000 characters"),
         ("a: 1\nb: [\n", "line 3"),
+        ("train: {seed: 1}\ntrain: {steps: 5}", "train stands twice in one mapping, line 2"),
+        ("train: {seed: 1, seed: 1}", "seed stands twice"),
     ],
 )
 def test_text_without_end_is_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -49,6 +51,8 @@ def test_aliases_and_merges_of_a_decent_size_are_read() -> None:
     text = "a: &a {x: 1, y: [2, 3]}\nb: {<<: *a, x: 7}\nc: [*a, *a]"
     a = {"x": 1, "y": [2, 3]}
     assert parse_yaml(text) == {"a": a, "b": {"x": 7, "y": [2, 3]}, "c": [a, a]}
+    twice = "a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}"
+    assert parse_yaml(twice) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 3}}
 
 
 def test_file_that_is_no_text_is_named(tmp_path: Path) -> None:
