@@ -349,3 +349,23 @@ def test_play_goes_through_the_steps_and_stops_at_the_end(chromium: Browser, ope
     )
     last = chromium.call("POST", "/execute/async", {"script": press, "args": []})
     assert last == "step 60"
+
+
+@needs_browser
+def test_powers_of_ten_on_an_axis_stand_once_each(
+    chromium: Browser, opened: Open, report: Report
+) -> None:
+    opened("step=0")
+    chromium.run(
+        "window.told = {}; const its = CanvasRenderingContext2D.prototype, draw = its.fillText;"
+        "its.fillText = function (text, ...place) {"
+        "  (window.told[this.canvas.dataset.curve] ??= []).push(text);"
+        "  return draw.call(this, text, ...place); };"
+        "const steps = document.querySelector('#inside .steps'); steps.value = 1;"
+        "steps.dispatchEvent(new Event('input'));"
+    )
+    powers: list[str] = []
+    while not powers:
+        told = chromium.run("return window.told")
+        powers = [text for texts in told.values() for text in texts if text.startswith("1e")]
+    assert len(set(powers)) == len(powers)

@@ -115,7 +115,7 @@ async function scrubber(cursors) {
       context.fillText(tick.toLocaleString("en"), x(tick), box.bottom + 12);
     }
     context.textAlign = "right";
-    for (const tick of ticks(low, high, 3)) {
+    for (const tick of ticks(low, high, log ? Math.min(3, high - low) : 3)) {  // whole powers of ten
       const place = y(log ? 10 ** tick : tick);
       context.strokeRect(box.left, place, box.right - box.left, 0);
       context.fillText(log ? `1e${Math.round(tick)}` : told(tick), box.left - 4, place + 3);
