@@ -1,6 +1,7 @@
-"""The plain engine against the fast one, and how long runs will take.
+"""The plain engine against the fast one, that with and without its kernels, and how long runs will
+take.
 
-The engines take turns in one process, as other work on the machine slows both. Two phases are
+They take turns in one process, as other work on the machine slows both. Two phases are
 measured:
 
     start    the first steps of a run
@@ -28,7 +29,11 @@ class Result:
     """One line of the table.
 
     Attributes:
+        kernels: what the fast engine computes with here (`run.kernels`).
         plain_ms, fast_ms: milliseconds of a training step and its share of evaluations.
+        torch_ms: the same of the fast engine with `run.kernels: torch`.
+        step_gain: how many times as long a step without evaluation takes with torch's kernels.
+        evaluation_gain: how many times as long an evaluation of the test rows does.
         products_ms: of them, what the fast engine's matrix products take alone, shared evenly by
             the threads.
         other_ms: what no product explains.
@@ -42,9 +47,13 @@ class Result:
     eval_every: int
     threads: int
     phase: str
+    kernels: str
     plain_ms: float
+    torch_ms: float
     fast_ms: float
     speedup: float
+    step_gain: float
+    evaluation_gain: float
     products_ms: float
     other_ms: float
     product_gflop: float
@@ -137,15 +146,20 @@ def _results(
         for name in ("products_ms", "product_gflop", "sum_gflop")
     )
     for phase, times in compared["phases"].items():
-        plain, fast = (StepTime(**times[engine]).at(every) for engine in ("plain", "fast"))
+        of_plain, of_torch, of_fast = (StepTime(**times[n]) for n in ("plain", "torch", "fast"))
+        plain, fast = of_plain.at(every), of_fast.at(every)
         yield Result(
             ln_type=ln_type,
             eval_every=every,
             threads=threads,
             phase=phase,
+            kernels=compared["kernels"],
             plain_ms=round(plain, 2),
+            torch_ms=round(of_torch.at(every), 2),
             fast_ms=round(fast, 2),
             speedup=round(plain / fast, 2),
+            step_gain=round(of_torch.bare / of_fast.bare, 2),
+            evaluation_gain=round(of_torch.evaluation / max(of_fast.evaluation, 1e-6), 2),
             products_ms=round(products / threads, 2),
             other_ms=round(fast - products / threads, 2),
             product_gflop=round(product_gflop, 6),

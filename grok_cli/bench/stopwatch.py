@@ -28,6 +28,11 @@ class StepTime:
     bare: float
     evaluating: float
 
+    @property
+    def evaluation(self) -> float:
+        """Milliseconds of an evaluation of the test rows."""
+        return self.evaluating - self.bare
+
     def at(self, eval_every: float) -> float:
         """Mean milliseconds of a step if every so many evaluate (0: none)."""
         share = 1 / eval_every if eval_every else 0.0

@@ -22,7 +22,7 @@ from grok_cli.core.process import one_thread, prepare_process
 from grok_cli.core.training import Recorder, Row, Trainer
 from grok_cli.errors import GrokError
 
-ENGINES = ("plain", "fast")
+ENGINES = {"plain": ("plain", "torch"), "fast": ("fast", "auto"), "torch": ("fast", "torch")}
 PLATEAU_LOSS, PLATEAU_STEPS = 1e-6, 1500
 
 
@@ -50,8 +50,8 @@ def train_to_plateau(ln_type: str, file: str) -> dict[str, Any]:
 
 
 def compare(ln_type: str, phases: dict[str, str | None], rounds: int) -> dict[str, Any]:
-    """Step times of both engines in turn, from the states in files (None: the first steps), and of
-    the products that the fast engine makes."""
+    """Step times of the plain engine, the fast one, and that with torch's kernels, in turn, from
+    the states in files (None: the first steps), and of the products that the fast engine makes."""
     with one_thread():
         works = step_works(Trainer(bench_config(ln_type, "fast", "onednn")))  # sums in torch, too
     products = [ProductsAlone(work.products) for work in works]
@@ -60,7 +60,10 @@ def compare(ln_type: str, phases: dict[str, str | None], rounds: int) -> dict[st
     phase_times = {}
     for phase, file in phases.items():
         clock = work_clock()
-        watches = {engine: _watch(ln_type, engine, file, clock) for engine in ENGINES}
+        watches = {
+            name: _watch(ln_type, engine, file, clock, kernels)
+            for name, (engine, kernels) in ENGINES.items()
+        }
         for watch in watches.values():
             watch.warm_up()
         for _ in range(rounds):
@@ -69,8 +72,9 @@ def compare(ln_type: str, phases: dict[str, str | None], rounds: int) -> dict[st
             for times, made in zip(alone, products, strict=True):
                 times.append(made.milliseconds())
             gflops.append(matmul_gflops())
-        phase_times[phase] = {engine: asdict(watch.best()) for engine, watch in watches.items()}
+        phase_times[phase] = {name: asdict(watch.best()) for name, watch in watches.items()}
     return {
+        "kernels": watches["fast"].trainer.engine.kernels,
         "phases": phase_times,
         "matmul_gflops": max(gflops),
         "products_ms": asdict(_step([min(times) for times in alone])),
@@ -102,8 +106,9 @@ def _watch(
     engine: str,
     file: str | None,
     clock: Callable[[], float] = time.perf_counter,
+    kernels: str = "auto",
 ) -> Stopwatch:
-    watch = Stopwatch(bench_config(ln_type, engine), clock)
+    watch = Stopwatch(bench_config(ln_type, engine, kernels), clock)
     if file is not None:
         watch.trainer.load(copy.deepcopy(torch.load(file)))
     return watch

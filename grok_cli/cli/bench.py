@@ -25,6 +25,8 @@ TIMINGS = (
     *WHERE,
     Column("phase", drop=4),
     Column("plain_ms", "plain ms", number=True, text="{:.1f}".format, drop=3),
+    Column("torch_ms", "torch ms", number=True, text="{:.1f}".format, drop=2),
+    Column("kernels", drop=5),
     Column("fast_ms", "fast ms", number=True, text="{:.1f}".format),
     Column("speedup", "speed-up", number=True, text="{:.1f}".format),
     Column("products_ms", "products ms", number=True, text="{:.1f}".format, drop=1),
@@ -41,8 +43,8 @@ ESTIMATES = (
 )
 BUSY = 0.9  # cores to a process, below which the machine is called busy
 EXPLAINED = (
-    "products: the fast engine's matrix products, made alone; other: the rest of its step; "
-    "share: of the step, at the large product's speed"
+    "torch: the fast engine with run.kernels: torch; products: the fast engine's matrix products, "
+    "made alone; other: the rest of its step; share: of the step, at the large product's speed"
 )
 
 
@@ -75,10 +77,11 @@ def bench(
 ) -> None:
     """Measure training steps of the plain and the fast engine; takes under a minute.
 
-    The engines take turns in one process, and the fastest turn of each counts. "products" is what
-    the fast engine's matrix products take alone, "other" the rest of its step, and "share" what
-    part of the step the products would take at the speed of a large float32 product. The plateau
-    is a run whose training loss is below 1e-6, or 1,500 steps old.
+    The engines take turns in one process, and the fastest turn of each counts. "torch" is the fast
+    engine without its kernels (`run.kernels: torch`), "products" what the fast engine's matrix
+    products take alone, "other" the rest of its step, and "share" what part of the step the
+    products would take at the speed of a large float32 product. The plateau is a run whose training
+    loss is below 1e-6, or 1,500 steps old.
     """
     from grok_cli.bench.compare import measure
 

@@ -26,6 +26,7 @@ from tests.conftest import small_config
 def test_time_of_a_step_is_the_mean_over_steps_with_and_without_evaluation() -> None:
     time = StepTime(bare=20.0, evaluating=50.0)
     assert (time.at(0), time.at(1), time.at(10)) == (20.0, 50.0, 23.0)
+    assert time.evaluation == 30.0
 
 
 def test_a_stopwatch_tells_steps_that_evaluate_from_those_that_do_not() -> None:
@@ -129,6 +130,8 @@ def test_there_is_a_result_for_every_combination(small_bench: list[list[str]]) -
             1e3 * result.product_gflop, rel=0.2
         )
         assert result.peak_mb > 50
+        assert result.kernels == "numba"
+        assert result.step_gain > 0
     assert small_bench[0] == ["plateau", "plateau"]
     # One thread on two cores: two processes side by side; two threads: one.
     assert small_bench[1:5] == [["compare"], ["alone", "alone"], ["compare"], ["alone"]]

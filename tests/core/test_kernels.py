@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from grok_cli.bench.products import work_of
 from grok_cli.core.data import Dataset
 from grok_cli.core.engines import FastEngine
 from grok_cli.core.engines.fast import choice, kernels
@@ -83,6 +85,36 @@ def test_onednn_multiplies() -> None:
     OneDnnProducts.add(sums[0][:, 1:8], x, w)
     Products.add(sums[1][:, 1:8], x, w)
     torch.testing.assert_close(*sums)
+
+
+def test_a_matrix_with_gaps_between_its_rows_is_not_left_to_the_slow_reference() -> None:
+    x, w = torch.ones(300, 32), torch.ones(600, 128)
+    times = {}
+    for name, factor in {"dense": w[:, :32].contiguous(), "gaps": w[:, :32]}.items():
+        best = float("inf")
+        for _ in range(5):
+            start = time.process_time()
+            OneDnnProducts.of(x, factor)
+            best = min(best, time.process_time() - start)
+        times[name] = best
+    assert times["gaps"] < 50 * times["dense"]  # 1,000 and more
+
+
+def test_products_of_a_model_are_onednn_s_and_have_the_gradients_of_torch_s() -> None:
+    config = small_config(model__n_layers=2, model__ln_type="pre")
+    dataset = Dataset.of(config)
+    model = initial_model(config, dataset.vocab)
+    gradients = []
+    for products in (Products, OneDnnProducts):
+        model.zero_grad()
+        with products.everywhere():
+            work = work_of(lambda: model(dataset.tokens[:20]).square().sum().backward())
+        made_by = {product.by for product in work.products if len(product.left.size) == 2}
+        gradients.append([p.grad for p in model.trainable().values()])
+        if products is OneDnnProducts:
+            assert made_by == {OneDnnProducts}
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

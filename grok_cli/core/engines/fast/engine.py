@@ -38,7 +38,9 @@ class FastEngine:
         if factored:
             self.form = FactoredForm(model, dataset.p, loss_dtype, chunk, self.crew, self.kernels)
         else:
-            self.form = LayeredForm(model, dataset.p, losses, loss_dtype, chunk, self.crew)
+            self.form = LayeredForm(
+                model, dataset.p, losses, loss_dtype, chunk, self.crew, self.kernels
+            )
         self.initial = initial_logits(model, dataset, chunk)
         self.known: list[tuple[Tensor, RowLookups]] = []
 

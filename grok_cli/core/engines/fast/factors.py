@@ -12,7 +12,7 @@ from torch import Tensor
 from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.feed import backward_from
-from grok_cli.core.engines.fast.products import OneDnnProducts, Products, has_onednn
+from grok_cli.core.engines.fast.products import products_of
 from grok_cli.core.engines.fast.rows import Factors, RowKernel
 from grok_cli.core.engines.fast.tables import RowLookups, TokenTables
 from grok_cli.core.loss import RowLosses, row_losses
@@ -35,7 +35,7 @@ class FactoredForm:
     ) -> None:
         self.model, self.p = model, p
         self.block = model.layers()[0]
-        on_onednn = kernels != "torch" and has_onednn(model.embed.dtype, model.embed.device)
+        self.products = products_of(kernels, model.embed.dtype, model.embed.device)
         self.kernel = row_kernel(kernels)(
             model.config,
             len(model.embed),
@@ -43,7 +43,7 @@ class FactoredForm:
             loss_dtype,
             chunk,
             crew,
-            OneDnnProducts if on_onednn else Products,
+            self.products,
         )
 
     @staticmethod
@@ -63,14 +63,17 @@ class FactoredForm:
 
     def step(self, rows: RowLookups) -> Score:
         """Score of the rows; adds the gradient of the loss to every `.grad`."""
-        factors = self.factors(rows)
+        with self.products.everywhere():
+            factors = self.factors(rows)
         score, gradient = self.kernel.differentiate(factors.detached(), rows)
         backward_from(factors.tensors(), gradient.tensors())
         return score
 
     def evaluate(self, rows: RowLookups) -> Score:
         """Score of the rows; call it without gradients."""
-        return self.kernel.evaluate(self.factors(rows), rows)
+        with self.products.everywhere():
+            factors = self.factors(rows)
+        return self.kernel.evaluate(factors, rows)
 
     def factors(self, rows: RowLookups) -> Factors:
         """The factors of these rows, as functions of the parameters (steps 1 to 4)."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from grok_cli.core.engines.engine import Score
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.feed import backward_from
+from grok_cli.core.engines.fast.products import products_of
 from grok_cli.core.engines.fast.rows import mean_score
 from grok_cli.core.engines.fast.sums import gather, weighted_sums
 from grok_cli.core.engines.fast.tables import RowLookups, TokenTables
@@ -30,7 +31,9 @@ class LayeredForm:
         loss_dtype: torch.dtype,
         chunk: int,
         crew: Crew,
+        kernels: str,
     ) -> None:
+        self.products = products_of(kernels, model.embed.dtype, model.embed.device)
         self.model, self.p, self.losses, self.loss_dtype = model, p, losses, loss_dtype
         self.chunk, self.crew = chunk, crew
         self.blocks = model.layers()
@@ -44,7 +47,8 @@ class LayeredForm:
 
         def chunk(part: slice) -> tuple[Score, Tensor, list[Tensor]]:
             stream = streams.detach()[part].requires_grad_()
-            score = self.score(stream, rows, part)
+            with self.products.everywhere():
+                score = self.score(stream, rows, part)
             d_stream, *gradients = torch.autograd.grad(
                 score.loss / n, [stream, *trainable], materialize_grads=True
             )
@@ -64,17 +68,19 @@ class LayeredForm:
 
         @torch.no_grad()
         def score(part: slice) -> Score:
-            return self.score(streams[part], rows, part)
+            with self.products.everywhere():
+                return self.score(streams[part], rows, part)
 
         return mean_score(self.crew.map(score, rows.parts(self.chunk)), len(rows.labels))
 
     def first_attention(self, rows: RowLookups) -> Float[Tensor, "batch query 2 d"]:
         """The residual stream before the first attention, and what attention adds to it."""
-        tables, attn = TokenTables.of(self.model, self.p), self.blocks[0].attn
-        table = tables.lines(attn.out, constant=torch.zeros_like(tables.x[0]))
-        added = weighted_sums(table, tables.attention(rows, self.n_queries), rows.terms)
-        x = gather(tables.x, rows.tokens)
-        return torch.stack((x, added.view_as(x)), dim=2)
+        with self.products.everywhere():
+            tables, attn = TokenTables.of(self.model, self.p), self.blocks[0].attn
+            table = tables.lines(attn.out, constant=torch.zeros_like(tables.x[0]))
+            added = weighted_sums(table, tables.attention(rows, self.n_queries), rows.terms)
+            x = gather(tables.x, rows.tokens)
+            return torch.stack((x, added.view_as(x)), dim=2)
 
     def score(
         self, streams: Float[Tensor, "part query 2 d"], rows: RowLookups, part: slice

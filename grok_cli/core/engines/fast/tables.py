@@ -116,5 +116,5 @@ class TokenTables(NamedTuple):
         """
         v_equals = self.v[:, -1:]
         w_heads = w.view(len(w), len(self.v), -1).permute(1, 2, 0)
-        lines = (self.v[:, :-1] - v_equals) @ w_heads
-        return torch.cat((lines.flatten(0, 1), (w @ v_equals.flatten() + constant)[None]))
+        lines = [v @ w_head for v, w_head in zip(self.v[:, :-1] - v_equals, w_heads, strict=True)]
+        return torch.cat((*lines, (w @ v_equals.flatten() + constant)[None]))
