@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,16 +87,9 @@ def test_onednn_multiplies() -> None:
 
 
 def test_a_matrix_with_gaps_between_its_rows_is_not_left_to_the_slow_reference() -> None:
-    x, w = torch.ones(300, 32), torch.ones(600, 128)
-    times = {}
-    for name, factor in {"dense": w[:, :32].contiguous(), "gaps": w[:, :32]}.items():
-        best = float("inf")
-        for _ in range(5):
-            start = time.process_time()
-            OneDnnProducts.of(x, factor)
-            best = min(best, time.process_time() - start)
-        times[name] = best
-    assert times["gaps"] < 50 * times["dense"]  # 1,000 and more
+    x, w = torch.ones(3, 4), torch.ones(5, 9)
+    (product,) = work_of(lambda: OneDnnProducts.of(x, w[:, :4])).products
+    assert product.right.stride == (1, 4)
 
 
 def test_products_of_a_model_are_onednn_s_and_have_the_gradients_of_torch_s() -> None:
