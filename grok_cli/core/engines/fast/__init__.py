@@ -8,6 +8,10 @@ most of the plain form's arithmetic is repeated or unused. Two forms leave it ou
 - for all other models what still holds of it (`layers.py`): the first layer's attention by
   steps 1 and 2, and the last layer's MLP and unembedding at the last position only.
 
+What computes them on a CPU is `run.kernels` (`choice.py`): torch, products by oneDNN
+(`products.py`), or besides compiled passes over the rows of the factored form (`kernels.py`, which
+`compiled.py` calls in place of `rows.py`).
+
 Derivation of the factored form. Indices: h head, t token (a, b or "=" at its position).
 
 1. Tables. x_t = embedding + position; keys k_ht, values v_ht and queries depend on t alone, norms
