@@ -19,6 +19,7 @@ READER_GONE = (errno.EPIPE, errno.EIO)  # a closed pipe; a terminal that is gone
 def main() -> None:
     """Run the command line and end with its exit code: 0 ok, 1 failed, 2 usage, 130 interrupted."""
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # "–" where the terminal knows ASCII only
             stream.reconfigure(errors="backslashreplace")
@@ -31,6 +32,20 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     sys.exit(_flushed(code))
+
+
+def _open_what_is_closed() -> None:
+    """Nothing to read and to write where a standard stream is closed (`grok ... >&-`).
+
+    Left closed, its number would go to the next file that is opened, a run's metrics.csv, say, and
+    what a library prints would end up in there.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -145,3 +145,25 @@ def test_second_ctrl_c_of_a_sweep_says_how_to_go_on(
     assert ended.stderr.endswith(
         "killed; the same command goes on from what was saved: grok sweep depth\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("config show >&-", 0), ("config show 2>&-", 0), ("runs nowhere <&- >&- 2>&-", 2)],
+)
+def test_closed_streams_are_written_to_in_vain(command: str, code: int, tmp_path: Path) -> None:
+    shell = f'exec "{sys.executable}" -m grok_cli {command}'
+    done = subprocess.run(
+        ["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_numbers_of_closed_streams_go_to_no_file(tmp_path: Path) -> None:
+    program = (
+        "from grok_cli.__main__ import _open_what_is_closed as ready; ready();"
+        f"print(open({str(tmp_path / 'metrics.csv')!r}, 'w').fileno() > 2, file=open('told', 'w'))"
+    )
+    shell = f'exec "{sys.executable}" -c "$0" <&- >&- 2>&-'
+    subprocess.run(["sh", "-c", shell, program], cwd=tmp_path, check=True)
+    assert (tmp_path / "told").read_text() == "True\n"
