@@ -166,7 +166,12 @@ def begin(run: RunDir, trainer: "Trainer", should_stop: Callable[[], bool] = lam
     text = rows.text()
     _take_snapshots(run, parent, step)
     write_text(run.metrics_file, text)
-    facts = {"step": step, "state_of_step": start}
+    engine = {
+        "engine": type(trainer.engine).__name__,
+        "kernels": trainer.engine.kernels,
+        "device": str(trainer.device),
+    }
+    facts = {"step": step, "state_of_step": start} | engine
     write_json(run.origin_file, (read_json(run.origin_file) or {}) | facts)
     changed = {
         "step": step,

@@ -19,7 +19,7 @@ from grok_cli.core.process import ProcessFacts
 from grok_cli.core.training import Trainer
 from grok_cli.errors import GrokWarning
 from grok_cli.runs.directory import RunDir
-from grok_cli.runs.files import write_json
+from grok_cli.runs.files import read_json, write_json
 from grok_cli.runs.sweep_record import git_commit
 from grok_cli.version import __version__
 
@@ -32,8 +32,9 @@ def record_environment(run: RunDir, trainer: Trainer, process: ProcessFacts) -> 
 
 
 def trained_with(run: RunDir) -> str | None:
-    """The kernels of the run's last session, if that was on a CPU."""
-    session = (run.sessions() or [{}])[-1]
+    """The kernels of the run's last session (of a branch before its first, those that it was begun
+    with), if that was on a CPU."""
+    session = (run.sessions() or [read_json(run.origin_file) or {}])[-1]
     if session.get("engine") != FastEngine.__name__ or session.get("device") != "cpu":
         return None
     return str(session.get("kernels", "torch"))  # as it was before there were others

@@ -24,6 +24,7 @@ from grok_cli.runs.environment import (
     with_its_kernels,
 )
 from grok_cli.runs.recorder import STATE_KEYS, RunRecorder
+from grok_cli.runs.relatives import find_relative
 from grok_cli.runs.tensor_files import CheckpointError, load_tensors
 
 
@@ -68,7 +69,9 @@ def _train(
 ) -> Outcome:
     """Train a claimed run."""
     facts = prepare_process(config.run.threads)
-    trainer = Trainer(with_its_kernels(run, config))
+    parent = config.branch.parent
+    before = run if parent is None or run.resume_file.exists() else find_relative(run, parent)
+    trainer = Trainer(with_its_kernels(before, config))
     recorder = RunRecorder(run, config)
     try:
         if not _go_on(run, trainer, recorder, should_stop):

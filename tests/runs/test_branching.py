@@ -125,6 +125,20 @@ def test_other_kinds_of_runs_go_on_the_same(changes: dict[str, Any], tmp_path: P
     assert same(branched(parent, 17), parent)
 
 
+def test_branch_has_the_kernels_of_its_parent(tmp_path: Path) -> None:
+    """A parent that began with others than it would begin with today goes on to the same bits."""
+    parent = trained(tmp_path / "parent", run__kernels="numba", run__threads=1)
+    branch = branched(parent, 13, {"run.kernels": "auto"})
+    assert branch.sessions()[-1]["kernels"] == parent.sessions()[-1]["kernels"] == "numba"
+    assert same(branch, parent)
+
+
+def test_branch_may_ask_for_other_kernels(tmp_path: Path) -> None:
+    parent = trained(tmp_path / "parent", run__kernels="numba", run__threads=1)
+    branch = branched(parent, 13, {"run.kernels": "torch"})
+    assert branch.sessions()[-1]["kernels"] == "torch"
+
+
 def test_branch_of_a_branch_goes_on_the_same(parent: RunDir, tmp_path: Path) -> None:
     shutil.copytree(parent.path, tmp_path / "parent")
     first = branched(RunDir(tmp_path / "parent"), 10, {"branch.freeze": ["pos"]}, "first")
