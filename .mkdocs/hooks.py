@@ -21,8 +21,8 @@ CONTRIBUTING = ".github/CONTRIBUTING.md"
 # Where README and other files of the repository lead to, on the site.
 MOVED = (
     (r"grok_cli/docs/([\w-]+\.md)", r"\1"),
-    (r"examples/reproduction/([\w-]+)/README\.md", r"study-\1.md"),
-    (r"examples/reproduction/([\w-]+/[\w-]+\.png)", r"\1"),
+    (r"examples/studies/([\w-]+)/README\.md", r"study-\1.md"),
+    (r"(?:\.\./\.\./)?examples/studies/([\w-]+/[\w-]+\.png)", r"\1"),
     (re.escape(CONTRIBUTING), "contributing.md"),
     (r"examples/([\w-]+)\.ipynb", r"\1.md"),
     (r"(?:\.\./)?LICENSE", "cite.md"),

@@ -20,9 +20,9 @@ the impatient: `grok sweep NAME --seeds 1 --until-grokked`. `grok docs figures` 
 is that of training all runs one after another, on the machine that the study's page names.
 """
 # Reports that were kept (`grok report --compact`), in a checkout; an installed package has none.
-KEPT = Path(grok_cli.__file__).parents[1] / "examples/reproduction"
+KEPT = Path(grok_cli.__file__).parents[1] / "examples/studies"
 NOT_YET = "not run in full yet"
-ELSEWHERE = "in the repository, under examples/reproduction, if it was run in full"
+ELSEWHERE = "in the repository, under examples/studies, if it was run in full"
 
 
 def every() -> str:

@@ -103,7 +103,7 @@ def test_study_says_where_its_report_is_if_it_was_not_run_or_the_program_install
 ) -> None:
     assert "It was not run in full yet." in studies.one("operations")
     monkeypatch.setattr(studies, "KEPT", tmp_path / "absent")
-    assert "in the repository, under examples/reproduction" in studies.one("ln-positions")
+    assert "in the repository, under examples/studies" in studies.one("ln-positions")
     assert "not run" not in studies.every()
 
 

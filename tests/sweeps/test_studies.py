@@ -44,6 +44,7 @@ RUNS = {
     "transplant": 60,
     "dtype-twin": 40,
     "accelerators": 160,
+    "biases": 115,
 }
 SHORT = {
     "data.modulus": 11,
