@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grok_cli.cli.output import duration
-from grok_cli.results.group import SEEDS, last_part, shown, varying_keys
+from grok_cli.results.group import group_keys, in_words, usual_values
 from grok_cli.runs.settings import flat_settings
 from grok_cli.sweeps.drive import SweepWatcher
 from grok_cli.sweeps.plan import steps_left
@@ -50,15 +50,12 @@ class SweepView(SweepWatcher):
     def start(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
         settings = [flat_settings(entry.planned.config) for entry in entries]
-        keys = [key for key in varying_keys(settings) if key not in SEEDS] or ["model.ln_type"]
-
-        def said(run: dict[str, object], keys: Sequence[str]) -> list[str]:
-            named = {key: f"{last_part(key)} " * key.startswith("branch.") for key in keys}
-            return [f"{name}{shown(run[key])}" for key, name in named.items() if key in run]
-
+        keys = group_keys(settings)
+        groups = [{key: run.get(key) for key in keys} for run in settings]
+        usual = usual_values(groups)
         self.labels = {
-            id(entry): " ".join([*said(run, keys), f"s{run['train.seed']}"])
-            for entry, run in zip(entries, settings, strict=True)
+            id(entry): f"{in_words(group, usual)} s{run['train.seed']}"
+            for entry, run, group in zip(entries, settings, groups, strict=True)
         }
 
     def label(self, entry: Entry) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from grok_cli.core.placement import PLACEMENTS
 from grok_cli.figures.chart import Key, Legend
 from grok_cli.figures.style import looks
-from grok_cli.results.group import DEFAULTS, PLACEMENT, SPEAKING, Group, is_void, last_part, shown
+from grok_cli.results.group import DEFAULTS, PLACEMENT, SPEAKING, Group, last_part, shown, to_say
 
 SHORT = {
     "opt.learning_rate": "lr",
@@ -42,14 +42,20 @@ def legend_of(groups: Sequence[Group]) -> Legend:
 
 
 def distinguishing(groups: Sequence[Group]) -> tuple[str, ...]:
-    """The fewest settings by which the groups differ all from each other, the placement first."""
+    """The fewest settings by which the groups differ all from each other, the placement first.
+
+    All those that have a usual value are among them: what is rare says what was done to a group.
+    """
     keys = list(dict.fromkeys(key for group in groups for key in group.settings))
     keys.sort(key=lambda key: key != PLACEMENT)
     varying = [key for key in keys if len(_values(groups, [key])) > 1]
-    for count in range(1, len(varying) + 1):
-        for chosen in combinations(varying, count):
-            if len(_values(groups, chosen)) == len(groups):
-                return chosen
+    telling = [key for key in varying if any(key in group.usual for group in groups)]
+    others = [key for key in varying if key not in telling]
+    for count in range(len(others) + 1):
+        for more in combinations(others, count):
+            chosen = [key for key in varying if key in telling or key in more]
+            if chosen and len(_values(groups, chosen)) == len(groups):
+                return tuple(chosen)
     return tuple(varying or keys[:1])
 
 
@@ -64,7 +70,7 @@ def name_of(group: Group, keys: Sequence[str]) -> str:
     if len(keys) == 1:
         return shortened(_value(keys[0], group.settings.get(keys[0]), alone=True))
     values = {key: group.settings.get(key) for key in keys}
-    said = [_with_key(key, value) for key, value in values.items() if not is_void(key, value)]
+    said = [_with_key(key, value) for key, value in to_say(values, group.usual).items()]
     usual = "no branch" if any(key.startswith("branch.") for key in keys) else DEFAULTS
     return shortened(", ".join(said) or usual)
 

@@ -1,6 +1,7 @@
 """Groups of runs that differ in their seeds only: what names them, and their means by step."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -35,25 +36,19 @@ class Group:
         runs: ordered by seed; () if they come from a file that holds nothing but their mean.
         means: for such a file, from each metric the table that `mean` returns.
         text: what a file calls the group; "" for runs read from elsewhere.
+        usual: values of settings that need no saying, since most of the groups beside it have them.
     """
 
     settings: Settings
     runs: tuple[Run, ...] = ()
     means: "Mapping[str, pl.DataFrame]" = field(default_factory=dict, repr=False)
     text: str = ""
+    usual: Settings = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """What distinguishes the group, to be read by people: "pre, weight decay 0.5"."""
-        if not self.settings:
-            return self.text
-        alone = len(self.settings) == 1
-        said = ", ".join(
-            shown(value) if alone or key in SPEAKING else f"{last_part(key)} {shown(value)}"
-            for key, value in self.settings.items()
-            if alone or not is_void(key, value)
-        )
-        return said or DEFAULTS
+        return in_words(self.settings, self.usual) if self.settings else self.text
 
     @property
     def name(self) -> str:
@@ -152,9 +147,11 @@ def make_groups(runs: Iterable[Run], keys: Sequence[str]) -> tuple[Group, ...]:
     members: dict[tuple[tuple[bool, str], ...], list[Run]] = {}
     for run in ordered:
         members.setdefault(tuple(map(_same, map(run.settings.get, keys))), []).append(run)
+    named = [{key: found[0].settings.get(key) for key in keys} for found in members.values()]
+    usual = usual_values(named)
     return tuple(
-        Group({key: found[0].settings.get(key) for key in keys}, tuple(found))
-        for found in members.values()
+        Group(settings, tuple(found), usual=usual)
+        for settings, found in zip(named, members.values(), strict=True)
     )
 
 
@@ -205,9 +202,44 @@ def shown(value: Any) -> str:
     return json.dumps(value)
 
 
-def is_void(key: str, value: Any) -> bool:
-    """Whether it goes without saying: what a run that is no branch has of a branch's settings, and
-    a bias that is left at its default."""
+def usual_values(groups: Sequence[Settings]) -> dict[str, Any]:
+    """The values that more than half of the groups have, of all settings but the placement."""
+    counts = Counter((key, _same(value)) for group in groups for key, value in group.items())
+    return {
+        key: value
+        for group in groups
+        for key, value in group.items()
+        if key != PLACEMENT and 2 * counts[key, _same(value)] > len(groups)
+    }
+
+
+def in_words(settings: Settings, usual: Settings) -> str:
+    """The values that need saying, with their setting's name where they do not speak for it."""
+    alone = len(settings) == 1
+    return (
+        ", ".join(
+            shown(value) if alone or key in SPEAKING else f"{last_part(key)} {shown(value)}"
+            for key, value in (settings if alone else to_say(settings, usual)).items()
+        )
+        or DEFAULTS
+    )
+
+
+def to_say(settings: Settings, usual: Settings) -> Settings:
+    """The settings that name a group: without those whose value is usual, if any are left.
+
+    What a run that is no branch has of a branch's, and a bias at its default, are left out, too.
+    """
+    named = {key: value for key, value in settings.items() if not _is_void(key, value)}
+    rare = {key: value for key, value in named.items() if not _is_usual(key, value, usual)}
+    return rare or named
+
+
+def _is_usual(key: str, value: Any, usual: Settings) -> bool:
+    return key in usual and _same(value) == _same(usual[key])
+
+
+def _is_void(key: str, value: Any) -> bool:
     return (value is None and key.startswith("branch.")) or (
         key in LATER and value == KNOWN[key].default
     )

@@ -8,6 +8,8 @@ from grok_cli.core.placement import PLACEMENTS
 from grok_cli.figures.names import LONGEST, legend_of
 from grok_cli.figures.style import COLOURS, OF_PLACEMENT, RAMP, SETTINGS
 from grok_cli.results import Group
+from grok_cli.results.group import SEED, group_keys, make_groups
+from grok_cli.results.run import Run
 
 GROUNDS = ["#ffffff", SETTINGS["dark"]["figure.facecolor"]]
 
@@ -133,3 +135,26 @@ def test_a_bias_at_its_default_goes_without_saying() -> None:
     assert both[0].label == "defaults"
     alone = legend_of(groups(opt__optimizer=["adamw", "muon"]))
     assert [key.name for key in alone.keys] == ["adamw", "muon"]
+
+
+def test_what_most_groups_have_goes_without_saying_and_what_one_has_is_said() -> None:
+    """One thing changed at a time: each group is called by that, wherever else it differs."""
+    arms: list[dict[str, object]] = [
+        {},
+        {"opt.weight_decay": 0.0},
+        {"opt.optimizer": "adam", "opt.weight_decay": 0.001},
+    ]
+    arms += [{"model.ln_type": "pre"}, {"model.ln_type": "pre", "model.norm": "dyt"}]
+    base = {"model.ln_type": "off", "model.norm": "layernorm", "opt.optimizer": "adamw"}
+    base |= {"opt.weight_decay": 1.0}
+    runs = [
+        Run(f"r{seed}{n}", base | arm | {SEED: seed})
+        for n, arm in enumerate(arms)
+        for seed in (1, 2)
+    ]
+    found = make_groups(runs, group_keys([run.settings for run in runs]))
+    names = {key.name for key in legend_of(found).keys}
+    assert names == {"off", "off, wd 0", "off, adam, wd 0.001", "pre", "pre, dyt"}
+    assert {group.label for group in found} == {
+        name.replace("wd", "weight decay") for name in names
+    }
