@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from grok_cli.bench import products, worker
-from grok_cli.bench.compare import Result, measure
+from grok_cli.bench.compare import Estimate, Result, _estimate, _results, measure
 from grok_cli.bench.products import ProductsAlone, step_works, work_of
 from grok_cli.bench.stopwatch import StepTime, Stopwatch
 from grok_cli.cli.bench import bench as bench_command
@@ -140,6 +140,78 @@ def test_there_is_a_result_for_every_combination(small_bench: list[list[str]]) -
     assert 0 < first.cores < 3
     in_plateau = next(r for r in timings.results if r.phase == "plateau")
     assert first.run_minutes == round(in_plateau.fast_ms * 10_000 / 60_000, 1)
+
+
+def test_a_line_of_the_table_on_paper() -> None:
+    """Milliseconds of a step and of one that evaluates; every tenth does."""
+    times = {"plain": (40, 60), "torch": (8, 14), "fast": (4, 6)}
+    pair = dict(zip(("bare", "evaluating"), (2, 4), strict=True))
+    compared = {
+        "kernels": "numba",
+        "phases": {"start": {n: asdict(StepTime(*t)) for n, t in times.items()}},
+        **{"products_ms": pair, "product_gflop": pair, "sum_gflop": asdict(StepTime(0.5, 0.7))},
+        "matmul_gflops": 1000.0,
+    }
+    crowd = [
+        {"peak_mb": 300.0, "cores": 0.9, "times": asdict(StepTime(5, 5))},
+        {"peak_mb": 400.0, "cores": 0.8, "times": asdict(StepTime(7, 7))},
+    ]
+    (result,) = _results("pre", 2, 10, compared, crowd)
+    assert result == Result(
+        **{"ln_type": "pre", "eval_every": 10, "threads": 2, "phase": "start", "kernels": "numba"},
+        **{"plain_ms": 42.0, "torch_ms": 8.6, "fast_ms": 4.2, "speedup": 10.0},
+        **{"step_gain": 2.0, "evaluation_gain": 3.0},
+        **{"products_ms": 1.1, "other_ms": 3.1},  # 2.2 ms of two threads
+        **{"product_gflop": 2.2, "sum_gflop": 0.52, "matmul_gflops": 1000.0},
+        **{"matmul_share": 0.52381, "peak_mb": 400.0},  # 2.2 ms of 4.2
+    )
+    # 10,000 steps of 4.2 ms; 20 runs of 10,000 steps of 6 ms in two processes.
+    assert _estimate(result, crowd) == Estimate("pre", 10, 2, 0.7, 2, 10.0, 0.8)
+
+
+def test_a_measuring_process_begins_with_the_state_of_its_phase(
+    small_bench: list[list[str]], tmp_path: Path
+) -> None:
+    trainer = Trainer(worker.bench_config("off", "plain"))
+    trainer.run(should_stop=lambda: trainer.step == 3)
+    torch.save(trainer.state(), tmp_path / "state.pt")
+    watched = worker._watch("off", "plain", str(tmp_path / "state.pt")).trainer
+    assert watched.step == 3
+    assert watched.model.embed.equal(trainer.model.embed)
+    assert worker._watch("off", "plain", None).trainer.step == 0
+
+
+def test_engines_are_measured_under_their_names() -> None:
+    found = {name: worker.bench_config("pre", *which) for name, which in worker.ENGINES.items()}
+    assert {
+        name: (c.run.engine, c.run.kernels) for name, c in found.items() if name != "plain"
+    } == {
+        "torch": ("fast", "torch"),
+        "fast": ("fast", "auto"),
+    }
+    assert found["plain"].run.engine == "plain"
+    assert {(c.run.device, c.model.ln_type) for c in found.values()} == {("cpu", "pre")}
+
+
+def test_a_step_that_evaluates_takes_both() -> None:
+    assert worker._step([3.0, 4.0]) == StepTime(bare=3.0, evaluating=7.0)
+
+
+def test_a_measuring_process_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        def __init__(self, command: list[str], **_: object) -> None:
+            self.returncode = json.loads(command[-1])["exit"]
+
+        def communicate(self) -> tuple[str, None]:
+            return "[]", None
+
+        def kill(self) -> None:
+            """It has ended."""
+
+    monkeypatch.setattr(worker.subprocess, "Popen", Ended)
+    assert worker.work([{"exit": 0}]) == [[]]
+    with pytest.raises(GrokError, match="ended with exit code 3"):
+        worker.work([{"exit": 0}, {"exit": 3}])
 
 
 def test_the_quick_form_measures_the_start_only(small_bench: list[list[str]]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from grok_cli.core.config import KEYS, MOVED, Config, affects_result, present_spelling
 from grok_cli.core.initial import initial_model
@@ -199,6 +200,33 @@ def test_memory_of_a_large_model_is_that_of_six_copies(mlp_type: str, dtype: str
     number = sum(parameter.numel() for parameter in model.parameters())
     expected = 6 * number * {"float32": 4, "float64": 8}[dtype]
     assert config.memory() == pytest.approx(expected, rel=0.02)
+
+
+def test_a_filter_keeps_its_window_of_gradients_in_memory() -> None:
+    window = {"opt__gradient_filter": "grokfast-ma", "opt__filter_window": 60}
+    one, two = small_config(model__d_model=512), small_config(model__d_model=512, **window)
+    assert two.memory() == pytest.approx(one.memory() * (6 + 60) / 6, rel=0.05)
+
+
+@pytest.mark.parametrize("earlier", MOVED)
+def test_an_earlier_spelling_is_the_present_one_and_not_set_beside_it(earlier: str) -> None:
+    present = MOVED[earlier]
+    assert config_of({earlier: OTHER[present]}) == config_of({present: OTHER[present]})
+    with pytest.raises(ValidationError, match=f"{earlier}: is called {present} now, which is set"):
+        config_of({earlier: OTHER[present], present: OTHER[present]})
+
+
+def test_the_largest_that_can_be_may_be() -> None:
+    assert small_config(opt__warmup_steps=60).opt.warmup_steps == 60
+    assert small_config(branch__parent="0" * 10, branch__at=60).branch.at == 60
+
+
+def test_devices_are_the_cpu_and_gpus_by_number() -> None:
+    for name in ("auto", "cpu", "cuda", "cuda:0", "cuda:12"):
+        assert small_config(run__device=name).run.device == name
+    for name in ("cpus", "my cpu", "cuda:", "cuda:-1", "cuda:1,2", "gpu", ""):
+        with pytest.raises(ValidationError, match="expected one of auto, cpu, cuda, cuda:0"):
+            small_config(run__device=name)
 
 
 @pytest.mark.parametrize(

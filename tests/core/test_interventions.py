@@ -1,5 +1,6 @@
 """What is done to a state at a branch, on cases that are known on paper."""
 
+import itertools
 import math
 
 import pytest
@@ -28,6 +29,7 @@ def state() -> State:
     embed = torch.cat((5 + waves[0] + 2 * waves[1] + 4 * waves[2], torch.full((1, 1), 7.0)))
     weights = {
         "embed": embed,
+        "unembed": 2 * embed,
         "blocks.0.mlp.b_in": torch.zeros(3, dtype=torch.float64),
         "initial.embed": embed.clone(),
     }
@@ -50,13 +52,14 @@ def test_nothing_asked_is_nothing_done() -> None:
 def test_waves_of_frequencies_stay_or_go_and_the_mean_stays(
     kept: str, rest: tuple[float, ...]
 ) -> None:
-    embed = after(Given(P, frequencies=[2]), frequencies=kept).weights["embed"]
+    weights = after(Given(P, frequencies=[2]), frequencies=kept).weights
     a = torch.arange(P, dtype=torch.float64)
     waves = sum(
         c * torch.cos(2 * math.pi * k * a / P) for k, c in zip((1, 2, 3), rest, strict=True)
     )
-    torch.testing.assert_close(embed[:P, 0], 5 + waves)
-    assert embed[P, 0] == 7
+    for name, factor in (("embed", 1), ("unembed", 2)):
+        torch.testing.assert_close(weights[name][:P, 0], factor * (5 + waves))
+        assert weights[name][P, 0] == factor * 7
 
 
 def test_only_leaves_the_mean_out() -> None:
@@ -85,8 +88,17 @@ def test_perturbation_keeps_the_norm_or_the_direction() -> None:
     longer = after(perturb=0.5, perturb_keeps="direction").weights["embed"]
     torch.testing.assert_close(longer / longer.norm(), before / before.norm())
     assert longer.norm() != pytest.approx(before.norm())
+    half = after(perturb=0.25, perturb_keeps="direction").weights["embed"]
+    torch.testing.assert_close(longer - before, 2 * (half - before))
     kept = after(perturb=0.5, perturb_keeps="norm").weights["blocks.0.mlp.b_in"]
     assert kept.equal(torch.zeros(3, dtype=torch.float64))  # nothing to turn
+
+
+@pytest.mark.parametrize("keeps", ["nothing", "norm", "direction"])
+def test_each_parameter_has_a_random_change_of_its_own(keeps: str) -> None:
+    """The unembedding is twice the embedding: the same change would leave it so."""
+    now = after(perturb=0.5, perturb_keeps=keeps).weights
+    assert not now["unembed"].allclose(2 * now["embed"])
 
 
 def test_moments_are_forgotten() -> None:
@@ -109,14 +121,16 @@ def test_adapted_state_has_the_branchs_norms_types_and_parameters() -> None:
         {"embed": torch.ones(2), "blocks.0.norms.attn_in.gain": torch.ones(1)},
         {"m": {"embed": torch.ones(2)}, "t": {"embed": torch.tensor(5.0)}},
     )
+    alpha = gain.replace("gain", "alpha")  # of a DyT, which gives 0 for every input if that is 0
     weights = {"embed": torch.zeros(2).double(), gain: torch.zeros(1), bias: torch.zeros(1)}
+    weights[alpha] = torch.zeros(1)
     fresh = State(
         weights, {"m": dict(weights), "t": {"embed": torch.tensor(0.0), gain: torch.tensor(0.0)}}
     )
     found = adapted(old, fresh)
     assert found.weights.keys() == weights.keys()
     assert found.weights["embed"].dtype == torch.float64
-    assert (found.weights[gain].item(), found.weights[bias].item()) == (1, 0)
+    assert [found.weights[name].item() for name in (gain, bias, alpha)] == [1, 0, 0.5]
     assert found.moments["m"]["embed"].tolist() == [1, 1]
     assert (found.moments["t"]["embed"].item(), found.moments["t"][gain].item()) == (5, 0)
     with pytest.raises(UsageError, match="embed has the shape"):
@@ -142,3 +156,23 @@ def test_adam_and_adamw_go_on_with_each_others_moments_and_steps() -> None:
         assert moments == {"m": {"w": 1}, "v": {"w": 2}, "t": {"w": 5}}
         begun = {name: [torch.zeros_like(value[0])] for name, value in after_.items()}
         assert optimizer_state(begun, moments) == after_
+
+
+def test_moments_go_on_where_a_filter_is_switched_on_or_off() -> None:
+    """A filter of the gradients keeps something of its own, and AdamW's moments stay AdamW's."""
+    plain = {"m": [torch.tensor([1.0])], "v": [torch.tensor([2.0])], "t": [torch.tensor(5.0)]}
+    mean = {"mean": [torch.tensor([3.0])], "seen": [torch.tensor(4.0)]}
+    behind = {"update": plain, "filter": mean}
+    zeros = {
+        kind: {name: [torch.zeros_like(tensors[0])] for name, tensors in part.items()}
+        for kind, part in behind.items()
+    }
+    forms = {"off": (plain, zeros["update"]), "on": (behind, zeros)}
+    for before, begun in itertools.product(forms, repeat=2):
+        old, fresh = forms[before][0], forms[begun][1]
+        like = State({}, moments_of(fresh, ["w"]))
+        found = optimizer_state(fresh, adapted(State({}, moments_of(old, ["w"])), like).moments)
+        if begun == "off":
+            assert found == plain
+        else:
+            assert found == {"update": plain, "filter": mean if before == "on" else zeros["filter"]}

@@ -129,6 +129,16 @@ def test_kernels_are_the_fastest_that_pay(settings: dict[str, object], expected:
     assert engine.kernels == expected
 
 
+@pytest.mark.parametrize("wanted", ["auto", "torch", "onednn", "numba"])
+def test_on_a_gpu_the_kernels_are_torch_s(wanted: str) -> None:
+    gpu = torch.device("cuda")
+    assert not has_onednn(torch.float32, gpu)
+    config = small_config(run__kernels=wanted, train__steps=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choice.choose_kernels(config, gpu, factored=True) == "torch"
+
+
 def test_without_numba_runs_go_on_and_say_so_where_it_was_asked_for(
     unknown: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,10 @@ def test_model_holds_no_norm_that_it_does_not_use(ln_type: str) -> None:
         ("M + A^v", "pre-v"),
         ("pre_qk", "pre-qk"),
         ("sandwich", "peri"),
+        ("Sandwich-LN", "peri"),
+        ("A", "attn-pre"),
+        ("M + A", "pre"),
+        ("none", "off"),
     ],
 )
 def test_papers_names_are_accepted(spelling: str, name: str) -> None:
@@ -181,8 +185,9 @@ def test_output_scaling_scales_logits_or_only_the_loss() -> None:
     assert tempered.loss_scale == 1.5
 
 
-def test_subtract_init_starts_at_zero_and_moves_with_the_model_only() -> None:
-    model = initial_model(small_config(model__subtract_init=True), 14)
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_subtract_init_starts_at_zero_and_moves_with_the_model_only(scale: float) -> None:
+    model = initial_model(small_config(model__subtract_init=True, model__init_scale=scale), 14)
     assert model(TOKENS).abs().max() == 0
     assert not any(name.startswith("initial") for name in model.trainable())
     with torch.no_grad():

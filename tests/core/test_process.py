@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from grok_cli.core.process import one_thread
 
 LATE = """
 import torch
@@ -33,6 +36,17 @@ def test_all_threads_flush_if_prepared_first(threads: int) -> None:
 
 def test_a_pool_started_before_is_found_out() -> None:
     assert _output(LATE) == "ProcessFacts(threads=2, flush_denormal=False)"
+
+
+def test_threads_are_as_many_as_before_also_after_an_error() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(ZeroDivisionError), one_thread():
+            1 / (torch.get_num_threads() - 1)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_crew_flushes_too() -> None:

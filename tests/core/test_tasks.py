@@ -41,9 +41,10 @@ def test_parity_divides_by_odd_b() -> None:
     assert TASKS["parity"].apply(3, 5, 7) == TASKS["divide"].apply(3, 5, 7)
 
 
-def test_division_is_for_primes() -> None:
+@pytest.mark.parametrize("task", ["divide", "parity"])
+def test_division_is_for_primes(task: str) -> None:
     for p in range(2, 32):
-        data = {"task": "divide", "modulus": p, "test_ratio": 0.5}
+        data = {"task": task, "modulus": p, "test_ratio": 0.5}
         if p in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31):
             assert Config.model_validate({"data": data}).data.modulus == p
         else:
@@ -125,12 +126,14 @@ BELOW = Task("below", "a - b", lambda a, b, p: a - b)
 
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> Tasks:
-    """Four packages are installed, of which two are not what they should be."""
+    """Six packages are installed, of which two do what they should."""
     places = {
         "cube-sum": f"{__name__}:CUBES",
         "below": f"{__name__}:BELOW",
         "broken": "no_such_module:TASK",
         "pi": "math:pi",
+        "nowhere": "math:nothing",
+        "add": f"{__name__}:CUBES",
     }
     points = [EntryPoint(name, place, "grok_cli.tasks") for name, place in places.items()]
     monkeypatch.setattr("grok_cli.plugins.entry_points", lambda group: points)
@@ -140,7 +143,9 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Tasks:
 
 
 def test_a_package_adds_a_task_through_an_entry_point(plugins: Tasks) -> None:
-    assert list(plugins)[-4:] == ["below", "broken", "cube-sum", "pi"]
+    assert list(plugins)[-5:] == ["below", "broken", "cube-sum", "nowhere", "pi"]
+    assert len(plugins) == len(list(plugins)) == len(CASES) + 3 + 5
+    assert plugins["add"].apply(5, 4, 7) == 2  # no package takes the place of an own task
     config = Config.model_validate({"data": {"task": "cube-sum", "modulus": 5}})
     data = Dataset.of(config)
     assert data.labels.tolist() == [(a**3 + b**3) % 5 for a in range(5) for b in range(5)]
@@ -150,6 +155,7 @@ def test_a_package_adds_a_task_through_an_entry_point(plugins: Tasks) -> None:
     ("name", "message"),
     [
         ("broken", r"task 'broken' of another package .* cannot be imported"),
+        ("nowhere", r"task 'nowhere' of another package \(math:nothing\) cannot be imported"),
         ("pi", "math:pi was expected to be a Task of the name 'pi'"),
     ],
 )

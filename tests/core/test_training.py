@@ -229,6 +229,28 @@ def test_a_diagnostic_is_measured_at_step_1_and_at_multiples_of_its_period() -> 
     assert log == [("start", 0, columns), ("finish", 45, "finished", "")]
 
 
+def test_a_run_that_has_diverged_is_not_measured() -> None:
+    told = Told([])
+    every_step = Counted()
+    every_step.every = 1
+    outcome = Trainer(small_config(opt__learning_rate=1e30)).run(told, [every_step])
+    assert outcome.status == "diverged"
+    assert [row["step"] for row in told.table if "seen" not in row] == [told.table[-1]["step"]]
+
+
+def test_training_metrics_of_a_mini_batch_are_those_of_its_rows() -> None:
+    config = small_config(train__steps=3, train__batch_size=16)
+    memory, twin = Memory(), Trainer(config)
+    Trainer(config).run(memory)
+    for row in memory.table:
+        rows = twin._batch(int(row["step"]))
+        score = twin.engine.evaluate(rows)
+        assert row["train/loss"] == pytest.approx(score.loss.item(), rel=1e-6)
+        assert row["train/accuracy"] * len(rows) == pytest.approx(score.correct.item())
+        twin.engine.step(rows)
+        twin.optimizer.step(1e-3)
+
+
 def test_several_recorders_are_told_the_same_in_order() -> None:
     log: list[object] = []
     both = Told(log), Told(log)

@@ -12,6 +12,7 @@ from grok_cli.diagnostics.measures.htsr import weight_matrices, weight_spectrum
 from grok_cli.diagnostics.measures.progress import AnswerWaves, excluded_loss, restricted_loss
 from grok_cli.diagnostics.measures.rank import compressibility
 from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.diagnostics.spectra import numerical_rank
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.diagnostics.waves import key_frequencies, shares
 from tests.diagnostics.builders import clock, small_network, small_subject
@@ -166,16 +167,64 @@ def test_means_of_weight_spectra_leave_out_embedding_and_unembedding() -> None:
         assert values[f"htsr/embed/{metric}"] != pytest.approx(expected)
 
 
+def test_each_weight_matrix_is_measured_under_its_name() -> None:
+    """A matrix of ones is the only one of rank 1, wherever it is put."""
+    model, _ = small_network(n_layers=2, mlp_type="gated")
+    d = model.config.d_model
+    places = {"embed": model.embed, "unembed": model.unembed}
+    for i, block in enumerate(model.layers()):
+        qkv, mlp = block.attn.qkv, block.mlp
+        parts = {"q": qkv[:d], "k": qkv[d : 2 * d], "v": qkv[2 * d :], "out": block.attn.out}
+        parts |= {"w_in": mlp.w_in, "w_gate": mlp.w_gate, "w_out": mlp.w_out}
+        places |= {f"layer{i}.{name}": weight for name, weight in parts.items()}
+    assert weight_matrices(model).keys() == places.keys()
+    for place, weight in places.items():
+        before = weight.detach().clone()
+        weight.data.fill_(1.0)
+        found = weight_matrices(model)
+        assert [name for name in found if numerical_rank(found[name]) == 1] == [place]
+        weight.data.copy_(before)
+
+
+def test_spectra_of_a_matrix_with_singular_values_4_and_3() -> None:
+    """Eigenvalues 16 and 9 of W^T W: the only tail is both, so that alpha = 1 + 2 / ln(16 / 9);
+    effective rank exp(entropy of 16/25 and 9/25). Stable rank of W: 5 / 4; of W^T W: sqrt(337) /
+    16."""
+    w = torch.zeros(5, 2, dtype=torch.float64)
+    w[1, 0], w[4, 1] = 4.0, -3.0
+    shares = 16 / 25, 9 / 25
+    alpha = 1 + 2 / math.log(16 / 9)
+    effective = math.exp(-sum(share * math.log(share) for share in shares))
+    found = weight_spectrum(w)
+    assert list(found) == ["alpha", "stable_ranks", "effective_ranks", "ranks"]
+    assert list(found.values()) == pytest.approx([alpha, 5 / 4, effective, 2], rel=1e-9)
+    found = compressibility(w)
+    assert list(found) == ["rank", "stable_rank", "alpha", "effective_rank"]
+    expected = [2, math.sqrt(337) / 16, alpha, effective]
+    assert list(found.values()) == pytest.approx(expected, rel=1e-9)
+
+
 def test_energy_of_columns_is_of_the_embedding_of_the_p_elements_alone() -> None:
     """The token "=" is no residue: its embedding may be anything."""
     model, dataset = small_network(p=7)
     before = DIAGNOSTICS["fourier"].measure(Subject(model, dataset))
     model.embed.data[7] += 100
+    model.unembed.data[7] += 100
     after = DIAGNOSTICS["fourier"].measure(Subject(model, dataset))
     assert before == after
     assert before["fourier/col_energy"] == pytest.approx(
         column_energy(model.embed[:7].detach()), rel=1e-12
     )
+
+
+def test_only_the_gini_coefficient_of_the_unembedding_is_of_the_unembedding() -> None:
+    model, dataset = small_network(p=7)
+    before = DIAGNOSTICS["fourier"].measure(Subject(model, dataset))
+    model.unembed.data[2] += 5
+    after = DIAGNOSTICS["fourier"].measure(Subject(model, dataset))
+    assert {metric for metric in before if after[metric] != before[metric]} == {
+        "fourier/unembed_gini"
+    }
 
 
 def test_margin_of_a_split_is_that_of_its_rows() -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,6 +54,21 @@ def test_attention_of_the_first_layer_is_the_softmax_of_a_score_of_a_and_one_of_
     assert seen.attention.shape == (2, heads, 3, p, p)
 
 
+def test_waves_are_those_of_embedding_and_unembedding_and_the_largest_come_first() -> None:
+    subject = small_subject(p=11)
+    seen = look(subject)
+    for found, table in ((seen.embed, subject.model.embed), (seen.unembed, subject.model.unembed)):
+        assert table is not None
+        norms = np.linalg.norm(np.fft.rfft(table[:11].detach().numpy(), axis=0)[1:], axis=1)
+        assert found.tolist() == pytest.approx(norms.tolist(), rel=1e-5)
+    order = sorted(range(1, 6), key=lambda k: -float(seen.embed[k - 1]))
+    assert seen.keys == tuple(order[:3])
+    asked = look(subject, keys=[4, 2])
+    assert asked.keys == (4, 2)
+    centred = subject.model.embed[:11].detach()
+    assert torch.allclose(asked.circles[1], plane(centred, 2).float())
+
+
 def test_training_pairs_are_marked_and_pairs_without_an_answer_stay_empty() -> None:
     subject = small_subject(task="divide")
     seen = look(subject)
@@ -88,3 +104,5 @@ def test_distance_counts_from_the_right_class_round_the_circle() -> None:
     found = by_distance(logits, torch.tensor([2, 4]))
     assert found.argmax() == 2
     assert float(found.max()) == pytest.approx(3 - 3 / 5)
+    with_another = by_distance(torch.cat([logits, torch.ones(1, 5)]), torch.tensor([2, 4, 6]))
+    assert with_another.equal(found)  # 6 is no residue, from which no distance is counted

@@ -149,7 +149,10 @@ def test_gradients_of_a_network_blind_to_position_and_order_are_symmetric() -> N
     value = gradient_symmetricity(model, dataset.tokens, dataset.labels)
     assert value == pytest.approx(1)
     other, _ = small_network(seed=8, noise=1.0)
-    assert gradient_symmetricity(other, dataset.tokens, dataset.labels) < 0.99
+    value = gradient_symmetricity(other, dataset.tokens, dataset.labels)
+    assert value < 0.99
+    measured = DIAGNOSTICS["symmetry"].measure(Subject(other, dataset))  # of all 25 pairs
+    assert measured["symmetry/gradient_symmetricity"] == pytest.approx(value)
 
 
 def test_softmax_collapses_where_the_others_are_rounded_away() -> None:

@@ -1,12 +1,13 @@
 """What every diagnostic has in common, and which ones have a reason not to."""
 
+import dataclasses
 import math
 from typing import Any
 
 import pytest
 import torch
 
-from grok_cli.core.data import Dataset
+from grok_cli.core.data import Dataset, shuffled
 from grok_cli.core.model import Transformer
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
@@ -91,3 +92,51 @@ def test_what_knows_residues_does_depend_on_what_tokens_are_called() -> None:
                 plain[metric], rel=1e-6
             )
             assert changed, metric
+
+
+def split_of(metric: str) -> str | None:
+    """Whose rows a metric is measured on; None: on all rows, or on none."""
+    start, _, end = metric.partition("/")
+    for split in ("train", "test"):
+        if start == split or end.endswith(f"_{split}"):
+            return split
+    of_training = start in ("numerics", "hessian", "ntk") or end.endswith("/grad")
+    return "train" if of_training or metric == "progress/excluded_loss" else None
+
+
+COUNTS = ("accuracy", "collapse", "/rank_")  # which may stay by chance
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+def test_a_diagnostic_looks_at_the_rows_that_it_says(name: str) -> None:
+    """Other rows in the training set change what is of training rows, and nothing else."""
+    model, dataset = small_network(p=7)
+    initial, _ = small_network(p=7, noise=0.0)
+    values = DIAGNOSTICS[name].measure(Subject(model, dataset, initial))
+    for split in ("train", "test"):
+        rows = torch.tensor(shuffled(49, 99)[: len(dataset.rows(split))])
+        other = dataclasses.replace(dataset, **{split: rows})
+        measured = DIAGNOSTICS[name].measure(Subject(model, other, initial))
+        for metric, value in values.items():
+            same = measured[metric] == pytest.approx(value, rel=1e-9, nan_ok=True)
+            if split_of(metric) != split:
+                assert same, metric
+            elif not any(count in metric for count in COUNTS):
+                assert not same, metric
+
+
+@pytest.mark.parametrize("name", ["attention", "attention-published", "heads", "htsr", "norms"])
+def test_each_layer_has_numbers_of_its_own(name: str) -> None:
+    """Other weights in the second block change its numbers, and none of the first block's."""
+    model, dataset = small_network(n_layers=2, ln_type="pre", mlp_type="gated")
+    before = DIAGNOSTICS[name].measure(Subject(model, dataset))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.layers()[1].parameters():
+            parameter += torch.randn(parameter.shape, generator=generator)
+    after = DIAGNOSTICS[name].measure(Subject(model, dataset))
+    for metric, value in before.items():
+        mean_of_all = name == "htsr" and metric.count("/") == 1
+        if mean_of_all or metric.endswith(("/grad", "/ranks")) or math.isnan(value):
+            continue
+        assert (after[metric] != value) == ("layer1" in metric), metric

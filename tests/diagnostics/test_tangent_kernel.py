@@ -116,6 +116,11 @@ def test_distance_is_that_of_the_kernels_at_both_moments() -> None:
     expected = float((now - then).norm() / then.norm())
     assert values["ntk/relative_distance"] == pytest.approx(expected)
     assert values["ntk/ntk_init_fro"] == pytest.approx(float(then.norm()))
+    # Of all logits; what the other kernel keeps of the start is not taken for its own.
+    now, then = (naive(m, tokens, each_logit=True) for m in (subject.model, subject.initial))
+    values = DIAGNOSTICS["ntk-full"].measure(subject)
+    expected = float((now - then).norm() / then.norm())
+    assert values == {"ntk/full_relative_distance": pytest.approx(expected)}
 
 
 def test_the_full_kernel_is_of_the_first_128_training_rows() -> None:

@@ -221,6 +221,53 @@ def test_what_the_chosen_optimizer_does_not_use_is_refused() -> None:
     OptConfig(optimizer="sgd", beta1=0.9, filter_decay=0.98)  # as a recorded configuration has it
 
 
+# Another value of each setting, and who says that it uses it (the help of the settings).
+OTHER_VALUES = {"beta1": 0.5, "beta2": 0.5, "eps": 1.0, "momentum": 0.0, "filter_strength": 0.0}
+OTHER_VALUES |= {"filter_decay": 0.5, "filter_window": 2, "weight_decay": 0.0, "weight_norm": 9.0}
+USERS = {
+    **dict.fromkeys(("beta1", "beta2", "eps"), ("adamw", "adam", "muon")),
+    "momentum": ("sgd", "muon"),
+    "filter_strength": ("grokfast-ema", "grokfast-ma"),
+    "filter_decay": ("grokfast-ema",),
+    "filter_window": ("grokfast-ma",),
+    **dict.fromkeys(("weight_decay", "weight_norm"), ("adamw", "adam", "sgd", "muon")),
+}
+
+
+def after_three_steps(settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    parameters, generator = muon_parameters(), torch.Generator().manual_seed(3)
+    optimizer = make_optimizer(parameters, OptConfig(**settings))
+    for _ in range(3):
+        for p in parameters.values():
+            p.grad = torch.randn(p.shape, generator=generator)
+        optimizer.step(0.1)
+    return parameters
+
+
+@pytest.mark.parametrize(
+    ("setting", "user"), [(setting, user) for setting, users in USERS.items() for user in users]
+)
+def test_a_setting_changes_the_steps_of_each_that_uses_it(setting: str, user: str) -> None:
+    chooser = "gradient_filter" if setting.startswith("filter") else "optimizer"
+    base = {chooser: user} | ({"filter_window": 3} if user == "grokfast-ma" else {})
+    plain = after_three_steps(base)
+    other = after_three_steps(base | {setting: OTHER_VALUES[setting]})
+    changed = {name for name, p in plain.items() if not p.allclose(other[name])}
+    of_matrices = {name for name, p in plain.items() if name.startswith("blocks.") and p.ndim == 2}
+    if user == "muon" and setting == "momentum":
+        assert changed == of_matrices
+    elif user == "muon" and setting in ("beta1", "beta2", "eps"):
+        assert changed == plain.keys() - of_matrices
+    else:
+        assert changed == plain.keys()
+
+
+@pytest.mark.parametrize("name", ["grokfast-ema", "grokfast-ma"])
+def test_a_filter_of_strength_0_is_none(name: str) -> None:
+    settings = {"gradient_filter": name, "filter_strength": 0.0}
+    assert filtered(settings, [4.0, 2.0, -1.0]) == [4.0, 2.0, -1.0]
+
+
 def test_settings_of_optimizers_and_filters_exist() -> None:
     for chooser, table in USED_BY.items():
         assert {name for used in table.values() for name in used} <= OptConfig.model_fields.keys()
