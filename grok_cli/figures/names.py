@@ -33,7 +33,7 @@ def legend_of(groups: Sequence[Group]) -> Legend:
     )
     names = [name_of(group, keys) for group in groups]
     return Legend(
-        key_title(keys[0]) if len(keys) == 1 else "",
+        key_title(keys[0]) if _alone(keys) else "",
         tuple(
             Key(name, look, group.name)
             for name, look, group in zip(names, chosen, groups, strict=True)
@@ -67,12 +67,17 @@ def name_of(group: Group, keys: Sequence[str]) -> str:
     """A group's values of settings, in words: "pre, lr 0.003"."""
     if not keys or not group.settings:
         return shortened(group.text or group.label)
-    if len(keys) == 1:
+    if _alone(keys):
         return shortened(_value(keys[0], group.settings.get(keys[0]), alone=True))
     values = {key: group.settings.get(key) for key in keys}
     said = [_with_key(key, value) for key, value in to_say(values, group.usual).items()]
     usual = "no branch" if any(key.startswith("branch.") for key in keys) else DEFAULTS
     return shortened(", ".join(said) or usual)
+
+
+def _alone(keys: Sequence[str]) -> bool:
+    """Whether a title names the setting, and the groups are called by its values: not "at 100"."""
+    return len(keys) == 1 and not keys[0].startswith("branch.")
 
 
 def key_title(key: str) -> str:

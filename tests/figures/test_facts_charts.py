@@ -276,11 +276,11 @@ def test_a_branch_is_drawn_from_where_it_left_its_grey_parent(tmp_path: Path) ->
         assert line.seeds == {}
     names, colours = zip(*((key.name, key.look.colour) for key in chart.legend.keys), strict=True)
     assert names[0].startswith("parent ")
-    assert names[1:] == ("2", "3")
+    assert names[1:] == ("at 2", "at 3")
     assert colours[0] == GREY
     assert len(set(colours)) == 3
     assert [(point.key, point.x, point.y) for point in chart.points] == [(1, 2, 3), (2, 3, 20)]
-    assert chart.points[0].tip == "2, seed 456: left at step 2, test/loss 3"
+    assert chart.points[0].tip == "at 2, seed 456: left at step 2, test/loss 3"
     assert (chart.about, chart.note) == (
         "test loss (nats) of branches",
         "test/loss; grey: the runs that they left, markers: where",
@@ -294,7 +294,7 @@ def test_a_branch_shows_its_seeds_and_says_which_parents_are_gone(tmp_path: Path
     assert [line.seeds["456"].tolist() for line in chart.lines[1:]] == [[3, 20, 10], [20, 10]]
     shutil.rmtree(parent)
     chart = make_chart("branches-loss", Results.from_disk(tmp_path), Options(log_x=False))
-    assert [key.name for key in chart.legend.keys] == ["2", "3"]
+    assert [key.name for key in chart.legend.keys] == ["at 2", "at 3"]
     assert chart.note.endswith("where (1 of them not found)")
     assert not chart.x.log
 
