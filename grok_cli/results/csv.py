@@ -222,7 +222,7 @@ def _group(name: str, content: _Found) -> Group:
 
 def _seed(kind: str) -> Any:
     text = kind.removeprefix("SEED_")
-    return parse_value(text) if text else None
+    return None if text in ("", "None") else parse_value(text)  # "None": of a run without a seed
 
 
 def parse_name(name: str) -> dict[str, Any]:

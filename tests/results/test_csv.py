@@ -74,6 +74,43 @@ def test_rows_that_contradict_themselves_are_refused(tmp_path: Path, row: str, t
         summary_of(tmp_path, row)
 
 
+@pytest.mark.parametrize("event", ["memorised_at", "generalised_at", "sustained_at"])
+def test_a_table_of_one_event_is_one_of_runs(tmp_path: Path, event: str) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text(f"group,step,{event}\nmine,900,900\nmine,900,\n")
+    (group,) = Results.from_csv(file).groups
+    assert [run.summary[event] for run in group.runs] == [900, None]
+    assert [run.name for run in group.runs] == [f"{file}, row 1", f"{file}, row 2"]
+    file.write_text(f"group,step,{event}\nmine,900,901\n")
+    with pytest.raises(UsageError, match=f"row 1: {event} 901 lies after"):
+        Results.from_csv(file)
+
+
+def test_curves_and_rows_of_one_group_are_one_group(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text(f"group,seed,step,metric,value\ng,1,5,{METRIC},0.5\n")
+    (tmp_path / "rows.csv").write_text("group,train.seed,step,generalised_at\ng,2,9,7\n")
+    (group,) = Results.from_csv([tmp_path / "long.csv", tmp_path / "rows.csv"]).groups
+    assert [run.seed for run in group.runs] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "text", [f"group,seed,step,metric,value\ng,1,7,{METRIC},3\ng,1,5,{METRIC},1\n",
+             f"Step,g - {METRIC}__SEED_1\n7,3\n5,1\n"],
+)  # fmt: skip
+def test_values_are_in_the_order_of_their_steps(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    ((run,),) = (group.runs for group in Results.from_csv(tmp_path / "x.csv").groups)
+    assert run.series(METRIC).rows() == [(5, 1.0), (7, 3.0)]
+
+
+@pytest.mark.parametrize("seed", [0, 7, None])
+def test_seeds_come_back_and_that_there_is_none(tmp_path: Path, seed: int | None) -> None:
+    results = Results.of([run_of(1, {5: 1.0}, train__seed=seed)])
+    long = Results.from_csv(write_long(results, [METRIC], tmp_path))
+    for back in (long, read_back(results, tmp_path, per_seed=True)):
+        assert [run.seed for run in back.runs] == [seed]
+
+
 def test_groups_of_a_file_stay_what_it_calls_them_when_some_are_chosen(tmp_path: Path) -> None:
     rows = [f"{name},{seed},1,{METRIC},0.5" for name in ("mine", "theirs") for seed in (1, 2)]
     (tmp_path / "long.csv").write_text("\n".join(["group,seed,step,metric,value", *rows]) + "\n")

@@ -145,6 +145,35 @@ def test_odd_types_in_a_summary_are_left_empty(tmp_path: Path) -> None:
     (problem,) = results.problems
     assert "step, delay, message, seconds, memorised_at, final" in problem
     assert sound_summary({"status": "new"}) == {"status": "new"}
+    for key in ("step", "memorised_at", "generalised_at", "sustained_at", "delay"):
+        assert sound_summary({key: 2.5}) == {key: None}  # a step is whole
+    for key in ("seconds", "steps_per_second"):
+        assert [sound_summary({key: value})[key] for value in (2.5, "2.5", True)] == [
+            2.5,
+            None,
+            None,
+        ]
+
+
+@pytest.mark.parametrize(
+    ("status", "damaged"), [("finished", True), ("diverged", True), ("running", False)]
+)
+def test_a_run_that_ended_has_metrics_and_one_that_begins_may_have_none(
+    tmp_path: Path, status: str, damaged: bool
+) -> None:
+    run = make_run(tmp_path, ROWS, status)
+    (run / "metrics.csv").write_text("")
+    results = Results.from_disk(tmp_path, include="all")
+    assert (len(results.runs), len(results.problems)) == ((0, 1) if damaged else (1, 0))
+
+
+def test_metrics_that_nobody_asks_for_are_not_read(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ROWS, "diverged")
+    (run / "metrics.csv").write_text("damaged")
+    listed = Results.from_disk(tmp_path, include="all", metrics=False)
+    assert ([found.name for found in listed.runs], listed.problems) == ([run.name], ())
+    finished = Results.from_disk(tmp_path)
+    assert ([found.name for found in finished.left_out], finished.problems) == ([run.name], ())
 
 
 def test_no_directory_and_no_run_are_different_messages(tmp_path: Path) -> None:
@@ -178,6 +207,8 @@ def test_a_last_line_that_is_being_written_is_not_read(tmp_path: Path) -> None:
 def test_rows_out_of_order_are_put_in_order(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("step,rank\n3,1.0\n1,5.0\n1,6.0\n2,7.0\n")
     assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0), (2, 7.0), (3, 1.0)]
+    (tmp_path / "a.csv").write_text("step,rank\n1,5.0\n1,6.0\n2,7.0\n")
+    assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0), (2, 7.0)]
 
 
 # Training flushes subnormal numbers to 0 for the whole process.

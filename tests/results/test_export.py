@@ -17,11 +17,13 @@ from typer.testing import CliRunner
 
 from grok_cli.__main__ import run
 from grok_cli.cli.app import app
+from grok_cli.core.config import MOVED
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, Run
 from grok_cli.results.export import metric_table
 from grok_cli.results.group import Group, group_keys
 from grok_cli.results.run import Source
+from grok_cli.results.wandb import flat, history
 from tests.written_runs import Rows, make_run
 
 
@@ -259,3 +261,42 @@ def test_export_command_lists_what_it_wrote(
     assert capsys.readouterr().out.split() == ["export/train_loss.csv", "export/test_accuracy.csv"]
     assert run(["export-csv", "nowhere"]) == 2
     assert "no such directory" in capsys.readouterr().err
+
+
+def test_a_history_is_by_step_and_the_first_value_of_a_step_counts() -> None:
+    rows = [
+        {"_step": 3, "_runtime": 9, "step": 3, "loss": 3.0, "note": "x", "right": True},
+        {"_step": 1, "loss": 1.0},
+        {"_step": 1, "loss": 7.0, "rate": "NaN"},
+        {"_step": 2, "rate": "-Infinity"},
+    ]
+    found = history(SimpleNamespace(scan_history=lambda: iter(rows)))
+    assert list(found) == ["loss", "rate"]
+    assert found["loss"].rows() == [(1, 1.0), (3, 3.0)]
+    assert [repr(value) for value in found["rate"]["rate"]] == ["nan", "-inf"]
+
+
+def test_settings_of_another_program_are_read_by_their_present_names() -> None:
+    nested = {"model": {"ln_type": "pre"}, "measure": {"diagnostics": {"rank": 5}}, "own": {"a": 1}}
+    assert flat(nested) == {
+        "model.ln_type": "pre",
+        "measure.diagnostics": {"rank": 5},
+        "own.a": 1,
+    }
+    for old, new in MOVED.items():
+        section, _, name = old.partition(".")
+        assert flat({section: {name: 1}}) == {new: 1}
+
+
+def test_the_state_of_a_wandb_run_is_its_status_and_its_last_metrics_are_final(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = FakeRun("one", "crashed", "pre", 1)
+    fake.summary |= {"test/note": "text", "status": "running", "epoch": 7}
+    monkeypatch.setattr(wandb, "Api", lambda: SimpleNamespace(runs=lambda project: [fake]))
+    told: list[Run] = []
+    results = Results.from_wandb("me/mine", include="all", downloaded=told.append)
+    (run,) = results.runs
+    assert told == [run]
+    assert (run.status, run.summary["step"], run.summary["generalised_at"]) == ("crashed", 3, 2)
+    assert run.summary["final"] == {"test/loss": 0.25}

@@ -53,13 +53,14 @@ def test_groups_count_finished_and_generalised_runs() -> None:
         run_of(1, finished),
         run_of(2, finished | {"generalised_at": None}),
         run_of(3, {"status": "diverged", "generalised_at": 300}),
+        run_of(4, {"status": "running", "memorised_at": 7}),
     ]
     (phases,) = group_phases(Results.of(runs))
-    assert (phases.finished, phases.memorised.count) == (2, "2 of 3")
-    assert phases.generalised == PhaseStats(3, 2, 200.0, 100, 300)
+    assert (phases.finished, phases.memorised.count) == (2, "3 of 4")
+    assert phases.generalised == PhaseStats(4, 2, 200.0, 100, 300)
     assert phases.as_dict() | {"settings": None} == {
-        **{"label": "model.ln_type: off", "settings": None, "runs": 3, "finished": 2},
-        **{"memorised": 2, "generalised": 2, "generalised_mean": 200.0},
+        **{"label": "model.ln_type: off", "settings": None, "runs": 4, "finished": 2},
+        **{"memorised": 3, "generalised": 2, "generalised_mean": 200.0},
         **{"generalised_min": 100, "generalised_max": 300},
     }
 

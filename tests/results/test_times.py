@@ -1,5 +1,6 @@
 """Times of runs at any threshold, from what they measured."""
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from grok_cli.core.phases import Phases
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, Run
 from grok_cli.results.run import Source
+from grok_cli.results.survival import Ratio, Sample
 from grok_cli.results.times import (
     end_of,
+    end_told,
     group_rows,
     median_told,
     pair_rows,
@@ -75,6 +78,65 @@ def test_diverged_run_stays_among_those_that_did_not_for_all_its_steps() -> None
     assert (group.median.step, group.diverged) == (1000, 1)  # without it, 100 would be half
     (row,) = group_rows(times)
     assert (row["runs"], row["events"], row["diverged"], row["horizon"]) == (3, 2, 1, 5000)
+    assert row["restricted_mean"] == pytest.approx((100 + 1000 + 5000) / 3)
+
+
+def test_the_row_of_a_group_has_its_interval_and_the_mean_up_to_the_common_horizon() -> None:
+    """With one that ended at 300, all curves are known until there."""
+    runs = [run([0.0] * n + [1.0], n) for n in range(1, 10)]
+    runs += [run([0.0] * 3, 1, placement="pre"), run([1.0], 2, placement="pre")]
+    times = times_to(Results.of(runs), "generalised", 0.995)
+    off, pre = group_rows(times)
+    median = times.groups[0].median
+    assert (off["median"], off["median_low"], off["median_high"]) == (600, median.low, median.high)
+    assert median.low < 600 < median.high  # type: ignore[operator]
+    assert (pre["diverged"], pre["runs"] - pre["events"], pre["last_step"]) == (0, 1, 300)
+    assert (off["last_step"], off["horizon"], pre["horizon"]) == (1000, 300, 300)
+    assert off["restricted_mean"] == pytest.approx((200 + 8 * 300) / 9)
+    assert pre["restricted_mean"] == pytest.approx((100 + 300) / 2)
+
+
+def test_no_pair_depends_on_which_others_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is drawn from the beginning of the same random numbers."""
+    runs = [
+        run([0.0] * (n * place) + [1.0], n, placement=name)
+        for place, name in enumerate(("off", "post", "pre"), 1)
+        for n in (1, 2, 3, 4)
+    ]
+    three = times_to(Results.of(runs), "generalised", 0.995)
+    drawn: list[int] = []
+
+    def ratio(one: Sample, other: Sample, generator: np.random.Generator) -> Ratio:
+        drawn.append(int(generator.integers(2**60)))
+        return Ratio(one.steps[0] / other.steps[0], "", None, one.steps[0], other.steps[0])
+
+    monkeypatch.setattr("grok_cli.results.times.median_ratio", ratio)
+    pairs = three.pairs()
+    assert drawn == [drawn[0]] * 3
+    names = [group.group.name for group in three.groups]
+    rows = pair_rows(three, pairs)
+    assert [(row["group"], row["other"]) for row in rows] == list(combinations(names, 2))
+    ends = [(row["ratio_low"], row["ratio_high"]) for row in rows]
+    assert ends == [(200, 300), (200, 400), (300, 400)]
+
+
+def test_a_row_tells_each_event_at_the_threshold_that_it_notes() -> None:
+    noted = {"memorised_at": 5, "generalised_at": 60, "sustained_at": 560, "step": 900}
+    row = Run("a", {}, noted)
+    for event, threshold, step in (
+        ("memorised", 0.99, 5),
+        ("generalised", 0.995, 60),
+        ("sustained", 0.995, 560),
+    ):
+        for asked in (0.95, 0.99, 0.995):
+            found = end_of(row, event, asked)
+            assert (found and found.step) == (step if asked == threshold else None)
+
+
+@pytest.mark.parametrize(("last", "begun"), [(None, False), (0, False), (1, True)])
+def test_a_run_has_begun_after_its_first_step(last: int | None, begun: bool) -> None:
+    found = end_told(Run("a", {}, {"step": last, "generalised_at": None}), "generalised_at")
+    assert (found is not None) is begun
 
 
 def test_run_that_diverged_afterwards_did_generalise() -> None:
