@@ -4,6 +4,7 @@ import itertools
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -191,6 +192,15 @@ def test_engines_are_measured_under_their_names() -> None:
     }
     assert found["plain"].run.engine == "plain"
     assert {(c.run.device, c.model.ln_type) for c in found.values()} == {("cpu", "pre")}
+
+
+def test_cores_are_processor_seconds_a_second(
+    small_bench: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = {"perf_counter": iter((100.0, 110.0)), "process_time": iter((7.0, 12.0))}
+    fake = SimpleNamespace(**{name: lambda of=of: next(of) for name, of in clocks.items()})
+    monkeypatch.setattr(worker, "time", fake)
+    assert worker.alone("off", None, rounds=1)["cores"] == 0.5
 
 
 def test_a_step_that_evaluates_takes_both() -> None:

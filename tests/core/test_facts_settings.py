@@ -12,6 +12,8 @@ from grok_cli.core.config import KEYS, MOVED, Config, affects_result, present_sp
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
 from grok_cli.core.training import Recorder, Row, Trainer, divergence_hint
+from grok_cli.errors import UsageError
+from grok_cli.runs.branching import branch_config
 from tests.conftest import small_config
 
 # A base in which every setting has something to act on, and for each setting another value.
@@ -219,6 +221,28 @@ def test_an_earlier_spelling_is_the_present_one_and_not_set_beside_it(earlier: s
 def test_the_largest_that_can_be_may_be() -> None:
     assert small_config(opt__warmup_steps=60).opt.warmup_steps == 60
     assert small_config(branch__parent="0" * 10, branch__at=60).branch.at == 60
+
+
+def test_a_branch_says_where_it_left_also_where_that_is_the_start() -> None:
+    branch = {"parent": "0" * 10, "at": 0}
+    config = small_config(branch__parent="0" * 10)
+    assert config.model_dump()["branch"] == config.identity()["branch"] == branch
+
+
+def test_what_only_the_first_weights_depend_on_is_no_change_that_a_branch_can_make() -> None:
+    """It would stand in the branch's settings and have no effect; so would another shape fail."""
+    base = config_of(BASE)
+    of_shapes = {"data.modulus", *(f"model.{name}" for name in ("n_layers", "d_model"))}
+    of_shapes |= {f"model.{name}" for name in ("mlp_ratio", "mlp_type", "unembed")}
+    of_start = {"train.seed", *(f"model.{name}" for name in ("init", "init_draws", "init_scale"))}
+    refused = set()
+    for key in KEYS:
+        if affects_result(key) and key not in OF_BRANCHES:
+            try:
+                branch_config(base, 1, NEEDS.get(key, {}) | {key: OTHER[key]})
+            except UsageError:
+                refused.add(key)
+    assert refused == of_shapes | of_start | {"model.subtract_init"}
 
 
 def test_devices_are_the_cpu_and_gpus_by_number() -> None:

@@ -84,8 +84,10 @@ def test_a_plateau_ends_at_half_of_the_test_rows() -> None:
 
 @pytest.mark.parametrize("engine", ["plain", "fast"])
 def test_gradient_norm_is_that_of_all_parameters(engine: str) -> None:
+    """Of the loss's own gradient, which the filter makes three times as long."""
     config = small_config(
-        train__steps=1, run__engine=engine, train__dtype="float64", model__ln_type="pre"
+        **{"train__steps": 1, "run__engine": engine, "train__dtype": "float64"},
+        **{"model__ln_type": "pre", "opt__gradient_filter": "grokfast-ema"},
     )
     trainer, table = Trainer(config), Table()
     reference = Trainer(config)

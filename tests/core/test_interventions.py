@@ -5,9 +5,11 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from grok_cli.core.branch import BranchConfig
 from grok_cli.core.interventions import (
+    PARTS,
     Given,
     State,
     adapted,
@@ -18,6 +20,7 @@ from grok_cli.core.interventions import (
     parameters_named,
 )
 from grok_cli.errors import UsageError
+from tests.core.test_model import random_model
 
 P = 8
 PARENT = {"parent": "0123456789"}
@@ -144,6 +147,47 @@ def test_parts_names_and_patterns_name_parameters() -> None:
     assert parameters_named(["blocks.1.*"], names, "x") == ["blocks.1.attn.qkv"]
     with pytest.raises(UsageError, match="x: the network has no unembedding"):
         parameters_named(["unembedding"], names, "x")
+
+
+def test_parts_are_all_parameters_of_their_kind() -> None:
+    model = random_model(
+        **{"model__ln_type": "qk-norm", "model__mlp_type": "gated", "model__final_norm": "on"},
+        **{"model__n_layers": 2, "model__subtract_init": True},
+    )
+    names = list(model.trainable())
+    for part, word in (("attention", ".attn."), ("mlp", ".mlp."), ("norms", "norm")):
+        assert parameters_named([part], model.state_dict(), "x") == [n for n in names if word in n]
+    for part, name in (("embedding", "embed"), ("positions", "pos"), ("unembedding", "unembed")):
+        assert parameters_named([part], names, "x") == [name]
+    assert parameters_named(PARTS, names, "x") == names
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *((7, 7), ("7", 7), (" 7 ", 7), (0, 0), ("+200", "memorised+200")),
+        *(("generalised", "generalised"), ("generalised+5", "generalised+5")),
+        *(("memorised+0", "memorised"), ("memorised+007", "memorised+7")),
+    ],
+)
+def test_a_branch_leaves_at_a_step_or_after_a_phase(typed: object, meant: object) -> None:
+    assert BranchConfig.model_validate(PARENT | {"at": typed}).at == meant
+
+
+@pytest.mark.parametrize(
+    "typed", [True, 5.0, -1, "1.5", "+", "collapsed", "memorised-5", "memorised+", "1234567890", ""]
+)
+def test_a_branch_leaves_nowhere_else(typed: object) -> None:
+    with pytest.raises(ValidationError, match="expected a step, memorised or generalised"):
+        BranchConfig.model_validate(PARENT | {"at": typed})
+
+
+def test_what_only_branches_have_needs_a_parent_and_a_donor_gives_something() -> None:
+    with pytest.raises(ValidationError, match=r"branch\.scale: only a branch of a run has it"):
+        BranchConfig(scale=2.0)
+    for half in ({"donor": "0" * 10}, {"transplant": ["mlp"]}):
+        with pytest.raises(ValidationError, match="expected both or neither"):
+            BranchConfig.model_validate(PARENT | half)
 
 
 def test_adam_and_adamw_go_on_with_each_others_moments_and_steps() -> None:

@@ -126,13 +126,14 @@ BELOW = Task("below", "a - b", lambda a, b, p: a - b)
 
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> Tasks:
-    """Six packages are installed, of which two do what they should."""
+    """Seven packages are installed, of which two do what they should."""
     places = {
         "cube-sum": f"{__name__}:CUBES",
         "below": f"{__name__}:BELOW",
         "broken": "no_such_module:TASK",
         "pi": "math:pi",
         "nowhere": "math:nothing",
+        "cubes": f"{__name__}:CUBES",
         "add": f"{__name__}:CUBES",
     }
     points = [EntryPoint(name, place, "grok_cli.tasks") for name, place in places.items()]
@@ -143,8 +144,8 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Tasks:
 
 
 def test_a_package_adds_a_task_through_an_entry_point(plugins: Tasks) -> None:
-    assert list(plugins)[-5:] == ["below", "broken", "cube-sum", "nowhere", "pi"]
-    assert len(plugins) == len(list(plugins)) == len(CASES) + 3 + 5
+    assert list(plugins)[-6:] == ["below", "broken", "cube-sum", "cubes", "nowhere", "pi"]
+    assert len(plugins) == len(list(plugins)) == len(CASES) + 3 + 6
     assert plugins["add"].apply(5, 4, 7) == 2  # no package takes the place of an own task
     config = Config.model_validate({"data": {"task": "cube-sum", "modulus": 5}})
     data = Dataset.of(config)
@@ -156,6 +157,7 @@ def test_a_package_adds_a_task_through_an_entry_point(plugins: Tasks) -> None:
     [
         ("broken", r"task 'broken' of another package .* cannot be imported"),
         ("nowhere", r"task 'nowhere' of another package \(math:nothing\) cannot be imported"),
+        ("cubes", f"{__name__}:CUBES was expected to be a Task of the name 'cubes'"),
         ("pi", "math:pi was expected to be a Task of the name 'pi'"),
     ],
 )

@@ -283,6 +283,16 @@ def test_a_state_of_no_step_of_the_run_is_refused(step: object) -> None:
         assert trainer.step == end
 
 
+def test_a_run_that_goes_on_knows_when_its_phases_began() -> None:
+    begun, again = Trainer(small_config()), Trainer(small_config())
+    begun.step = 7
+    begun.phases.see_train(3, 1.0)
+    begun.phases.see_test(7, 1.0)
+    again.load(begun.state())
+    assert again.phases == begun.phases
+    assert (again.phases.memorised, again.phases.generalised) == (3, 7)
+
+
 def test_a_batch_as_large_as_the_training_set_is_all_of_it_in_its_order() -> None:
     whole = Trainer(small_config()).dataset.train
     for size in (len(whole), len(whole) + 1):

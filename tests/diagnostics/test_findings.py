@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from grok_cli.core.loss import row_losses
+from grok_cli.core.tasks import TASKS
 from grok_cli.diagnostics.findings import ask, findings_of
+from grok_cli.diagnostics.inside import look
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
@@ -58,6 +60,32 @@ def test_losses_on_waves_are_those_of_the_diagnostic_with_the_temperature() -> N
     assert found.excluded_loss == measured["progress/excluded_loss"]
     cold = findings_of(small_subject(p=7))
     assert found.restricted_loss != pytest.approx(cold.restricted_loss)
+
+
+def test_findings_of_every_layer_are_those_of_the_diagnostics() -> None:
+    """What is computed in two places is the same in both."""
+    subject = small_subject(p=7, n_layers=2)
+    found, seen = findings_of(subject), look(subject)
+    for layer, name in enumerate(("attention", "attention/layer1")):
+        values = DIAGNOSTICS["attention"].measure(subject)
+        assert found.entropy[layer] == values[f"{name}/attn_score_entropy"]
+        assert found.out_rank[layer] == values[f"{name}/answer_out_effective_rank"]
+        for head, weights in enumerate(found.attention[layer]):
+            drawn = seen.attention[layer, head].mean(dim=(1, 2))
+            assert weights == pytest.approx(drawn.tolist(), rel=1e-6)
+    values = DIAGNOSTICS["rank"].measure(subject)
+    assert found.rank == values["alpha_req/rank_test"]
+    assert found.effective_rank == values["alpha_req/effective_rank_test"]
+
+
+@pytest.mark.parametrize("task", ["add", "divide"])
+def test_each_answer_is_right_or_wrong_as_it_is_drawn(task: str) -> None:
+    subject = small_subject(p=7, task=task)
+    seen = look(subject)
+    for a, b in TASKS[task].pairs(7):
+        given = ask(subject, task, a, b)
+        assert bool(seen.right[a, b]) == (given.answer == given.truth)
+        assert bool(seen.train[a, b]) == (given.split == "train")
 
 
 def test_products_have_no_waves_to_be_found() -> None:

@@ -169,6 +169,7 @@ def test_softmax_collapses_where_the_others_are_rounded_away() -> None:
 
 def test_logit_scale_ignores_a_common_constant() -> None:
     assert logit_scale(torch.tensor([[1.0, -1.0], [101.0, 99.0]])) == pytest.approx(1)
+    assert logit_scale(torch.tensor([[1.0, -1.0], [3.0, -3.0]])) == pytest.approx(math.sqrt(5))
 
 
 def test_scale_and_collapse_are_those_of_what_the_loss_sees() -> None:

@@ -106,6 +106,14 @@ def test_measuring_changes_nothing(name: str) -> None:
     assert torch.is_grad_enabled()
 
 
+def test_a_network_with_one_weight_that_is_no_number_is_not_finite() -> None:
+    assert small_subject(n_layers=2).is_finite
+    for value in (float("nan"), float("inf")):
+        broken = small_subject(n_layers=2)
+        broken.model.layers()[1].mlp.b_in.data[3] = value
+        assert not broken.is_finite
+
+
 def test_measuring_without_gradients_gives_the_same() -> None:
     subject = small_subject(initial=True)
     for name in ("ntk", "symmetry", "norms"):
@@ -181,7 +189,10 @@ def test_a_package_adds_a_diagnostic_through_an_entry_point(
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("math:pi", "math:pi was expected to hold a function under @diagnostic('weight-sum', ...)"),
+        *(
+            (place, f"{place} was expected to hold a function under @diagnostic('weight-sum', ...)")
+            for place in ("math:pi", "grok_cli.diagnostics.measures.rank:rank")
+        ),
         (
             "no_such_package:x",
             "diagnostic 'weight-sum' of another package (no_such_package:x) cannot be imported: "

@@ -43,6 +43,11 @@ def test_gram_spectrum_is_squared_singular_values() -> None:
     torch.testing.assert_close(gram_spectrum(x), torch.linalg.svdvals(x).square())
 
 
+def test_a_spectrum_of_what_is_not_finite_is_nan() -> None:
+    for x in (torch.tensor([[1.0, math.nan]]), torch.tensor([[1e30, 1.0]])):  # 1e60 is none
+        assert gram_spectrum(x).isnan().all()
+
+
 def test_numerical_rank_depends_on_the_type() -> None:
     values = torch.tensor([1.0, 1e-3, 1e-9], dtype=torch.float64)
     assert numerical_rank(torch.diag(values)) == 3

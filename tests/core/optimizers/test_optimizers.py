@@ -156,6 +156,7 @@ def test_strengths_of_the_filters_are_their_authors() -> None:
         for name in ("grokfast-ema", "grokfast-ma")
     }
     assert found == {"grokfast-ema": 2.0, "grokfast-ma": 5.0}
+    assert (OptConfig().filter_decay, OptConfig().filter_window) == (0.98, 100)
 
 
 def test_orthogonal_gradient_has_no_part_along_the_weights_and_keeps_its_length() -> None:
