@@ -73,7 +73,12 @@ def test_entropy_rows_and_json(typed: Grok, tmp_path: Path) -> None:
     assert (record["run"], record["step"], record["rows"]) == ("deep", 1, "test")
     assert {"attention/answer_entropy", "attention/layer1/answer_entropy"} <= record.keys()
     shown = typed("measure-entropy", "deep", "--rows", "test").stdout.splitlines()
-    assert [line.split("\t")[:2] for line in shown[-2:]] == [["1", "0"], ["1", "1"]]
+    entropies = [record[f"attention/{of}attn_score_entropy"] for of in ("", "layer1/")]
+    assert [line.split("\t")[:3] for line in shown[-2:]] == [
+        ["1", str(layer), f"{entropy:.4f}"] for layer, entropy in enumerate(entropies)
+    ]
+    (other,) = json.loads(typed("measure-entropy", "deep/snapshots/*1.pt", "--json").stdout)
+    assert other["attention/attn_score_entropy"] != entropies[0]  # of all rows
 
 
 @pytest.mark.parametrize("ln_type", PLACEMENTS)

@@ -3,9 +3,12 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from grok_cli.cli.times import _print_pairs
 from tests.typed import Grok
 from tests.written_runs import make_run
 
@@ -33,10 +36,34 @@ def test_table_has_medians_with_counts_at_each_threshold(typed: Grok, runs: Path
     assert off[2].startswith("600 (500..")
     assert off[2].endswith("), 3 of 3")
     assert pre[2].endswith("), 2 of 3")
+    assert groups[0].split("\t")[4] == "mean to 1,000"
+    assert (off[4], pre[4]) == ("600", "483")  # (200 + 250 + 1000) / 3
     assert pairs[0].startswith("ratio of medians\t")
     assert pairs[1].split("\t")[3].startswith("2.4 (")
     assert power[1].split("\t")[0] == "0.95"
     assert done.stderr.splitlines()[1] == "p: log-rank test"  # of one pair, nothing to correct
+
+
+def test_pairs_come_by_their_corrected_probability_at_the_strictest_threshold(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def at(threshold: float, *corrected: float | None) -> tuple[Any, list[Any]]:
+        groups = ((0, 1), (0, 2), (1, 2))
+        return SimpleNamespace(threshold=threshold), [
+            SimpleNamespace(first=one, second=two, ratio=f"{threshold}", p=0.5, corrected=p)
+            for (one, two), p in zip(groups, corrected, strict=True)
+        ]
+
+    found, pairs = zip(at(0.9, 0.1, 0.2, 0.3), at(0.99, 0.9, 0.0004, None), strict=True)
+    _print_pairs(found, pairs, ["a", "b", "c"])
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1:] == [
+        "ratio of medians\t≥ 0.9\t≥ 0.99",
+        "a / c\t0.9, p 0.200\t0.99, p < 0.001",
+        "a / b\t0.9, p 0.100\t0.99, p 0.900",
+        "b / c\t0.9, p 0.300\t0.99, p –",
+    ]
+    assert told.err == "p: log-rank test, corrected for 3 pairs (Holm)\n"
 
 
 def test_json_and_csv_hold_the_same_numbers(typed: Grok, runs: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
-    config = small_config(train__steps=30)
+    config = small_config(train__steps=30, wandb__group="g", wandb__tags=["t", "u"])
     run = create_run(tmp_path / "runs" / "a", config)
     train_run(run, config)
     return run
@@ -74,7 +74,7 @@ def test_finished_run_is_sent_with_its_phases(typed: Grok, server: Server, run: 
     assert server.summary["phase"] == run.summary()["phase"]
     (started,) = server.started
     assert (started["project"], started["entity"], started["name"]) == ("p", "e", "a")
-    assert started["mode"] == "online"
+    assert (started["mode"], started["group"], list(started["tags"])) == ("online", "g", ["t", "u"])
     assert server.exits == [0]
 
 
@@ -97,6 +97,22 @@ def test_what_is_no_trained_run_is_refused(typed: Grok, server: Server, tmp_path
         refused = typed("upload", path)
         assert (refused.returncode, message in refused.stderr) == (2, True)
     assert not server.started
+
+
+def test_a_run_that_cannot_be_sent_is_named_and_stops_no_other(
+    typed: Grok, server: Server, run: RunDir, tmp_path: Path
+) -> None:
+    (first := create_run(tmp_path / "runs" / "0", small_config(train__seed=1))).config()
+    summary = json.loads(run.summary_file.read_text())
+    run.summary_file.write_text(json.dumps(summary | {"status": "diverged"}))
+    told = typed("upload", "runs")
+    assert (told.returncode, told.stdout) == (
+        1,
+        f"https://wandb.example/{next(iter(server.rows))}\n",
+    )
+    assert f"grok: {first.path.relative_to(tmp_path)}: its status is 'new'" in told.stderr
+    assert "1 of 2 runs were not sent" in told.stderr
+    assert server.exits == [1]
 
 
 def test_a_summary_without_its_step_is_named(typed: Grok, server: Server, run: RunDir) -> None:

@@ -95,6 +95,7 @@ def test_forked_runs_are_those_of_started_processes_byte_for_byte(
         assert session["command"] == f"grok train --resume {job.run.path} --threads 1 --stop-at-eof"
         assert (session["threads"], session["flush_denormal"]) == (1, True)
         assert "finished at step 60 of 60" in job.run.log_file.read_text()
+        assert "\nstep 60/60 " in "\n" + job.run.log_file.read_text()  # which stderr says
 
 
 def test_a_forked_worker_has_a_session_of_its_own_and_stops_when_told(

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,14 +13,16 @@ import torch
 from grok_cli.core.process import ProcessFacts
 from grok_cli.core.training import Trainer
 from grok_cli.errors import UsageError
-from grok_cli.runs import files
+from grok_cli.runs import files, recorder
 from grok_cli.runs.directory import RunDir, RunDirectoryError, find_runs, find_snapshots
-from grok_cli.runs.environment import environment
+from grok_cli.runs.environment import environment, with_its_kernels
 from grok_cli.runs.files import read_json, write_output
 from grok_cli.runs.launch import train_run
+from grok_cli.runs.measured import add_measured, read_measured
 from grok_cli.runs.recorder import RunRecorder
-from grok_cli.runs.relatives import find_relative
+from grok_cli.runs.relatives import find_relative, find_run
 from grok_cli.runs.settings import SettingsError, flatten, layer, load_config
+from grok_cli.runs.states import Rows
 from grok_cli.runs.tensor_files import CheckpointError, load_tensors, save_tensors
 from grok_cli.runs.yaml_text import MOST_LEVELS, YamlError, parse_yaml
 from tests.conftest import small_config
@@ -127,6 +130,78 @@ def test_a_run_cannot_change_what_it_measures(tmp_path: Path) -> None:
         f"measure.diagnostics: {tmp_path} measures margin since it began and cannot change to "
         "none; others are computed afterwards, from its snapshots, by `grok measure`"
     )
+
+
+def test_a_run_that_goes_on_counts_all_its_time_and_knows_what_was_measured_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes a second; one metric is measured at step 1 only."""
+    now = 0.0
+
+    def stop(at: int) -> bool:
+        nonlocal now
+        now += 1
+        return now == at
+
+    monkeypatch.setattr(recorder, "time", SimpleNamespace(monotonic=lambda: now))
+    config = small_config(run__kernels="torch", measure__diagnostics={"margin": 1000})
+    run = RunDir(tmp_path)
+    run.write_config(config)
+    for last in (10, 60):
+        train_run(run, config, should_stop=lambda last=last: stop(last % 60))
+        summary = run.summary()
+        told = [summary[key] for key in ("step", "seconds", "steps_per_second")]
+        assert told == [last, last, 1.0]
+        assert "test/top2_margin" in summary["final"]
+    assert [session["from_step"] for session in run.sessions()] == [0, 10]
+
+
+def test_a_run_goes_on_with_the_kernels_of_its_last_session(tmp_path: Path) -> None:
+    run, fast = make(tmp_path), {"engine": "FastEngine", "device": "cpu"}
+    for sessions, kernels in (
+        ([fast | {"kernels": "numba"}, fast | {"kernels": "torch"}], "torch"),
+        ([fast | {"kernels": "torch"}, fast | {"kernels": "numba"}], "numba"),
+        ([fast], "torch"),  # of a version that had no others
+        ([fast | {"kernels": "numba", "device": "cuda"}], "auto"),
+        ([fast | {"kernels": "numba", "engine": "PlainEngine"}], "auto"),
+    ):
+        run.environment_file.write_text(json.dumps(sessions))
+        assert with_its_kernels(run, small_config()).run.kernels == kernels
+        typed = small_config(run__kernels="torch")
+        assert with_its_kernels(run, typed).run.kernels == "torch"
+
+
+def test_the_newest_value_of_a_metric_is_its_last_by_its_present_name() -> None:
+    rows = Rows(("step", "a", "attention/attn_out_eff_rank"), ("1,0.5,2.0", "2,,3.0", "3,0.25,"))
+    newest = {"step": 3.0, "a": 0.25, "attention/answer_out_effective_rank": 3.0}
+    assert rows.newest() == newest
+    assert Rows(("step", "a"), ("1,",)).newest() == {"step": 1.0}
+
+
+def test_values_measured_afterwards_stand_in_order_under_their_present_names(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "measured.csv"
+    file.write_text("step,attention/attn_out_eff_rank\n20,2.5\n")
+    add_measured(file, {3: {"attention/answer_out_effective_rank": 1.5}, 20: {"a": -1.0}})
+    assert file.read_text().splitlines() == [
+        *("step,attention/answer_out_effective_rank,a", "3,1.5,", "20,2.5,-1.0")
+    ]
+    assert read_measured(tmp_path / "none.csv") == {}
+
+
+def test_a_name_means_the_run_that_is_called_so_and_one_run_only(tmp_path: Path) -> None:
+    digest = small_config().digest()
+    plain, other = make(tmp_path / "a" / "plain"), make(tmp_path / "b" / "other", train__seed=1)
+    roots = [tmp_path / "a", tmp_path / "b"]
+    assert find_run(digest, roots).path == plain.path
+    (tmp_path / "b" / "plain").symlink_to(plain.path)  # the same run
+    assert find_run("plain", roots).path.samefile(plain.path)
+    called = other.path.rename(other.path.with_name(digest))
+    assert find_run(digest, roots).path == called
+    make(tmp_path / "a" / digest, train__seed=2)
+    with pytest.raises(UsageError, match=r"several runs are called so: .*a/.*, .*b/.*; expected"):
+        find_run(digest, roots)
 
 
 def test_columns_of_a_state_are_a_list_of_names(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sweeps of branches: parents first, then each of them at each step for each point."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,13 @@ def test_each_parent_is_left_at_each_step_where_something_changes(tmp_path: Path
         assert steps_left(one, {"status": "new"}) == 20 - int(one.config.branch.at)
 
 
+def test_parents_keep_the_states_of_steps_that_are_known_beforehand(tmp_path: Path) -> None:
+    at = [0, 5, "memorised", 10]
+    runs = planned(tmp_path, **{"from": {"grid": {"model.ln_type": ["off"]}, "at": at}})
+    assert {one.config.run.state_at for one in runs if not one.relatives} == {(5, 10)}
+    assert {one.config.branch.at for one in runs if one.relatives} == set(at)
+
+
 def test_what_is_typed_wins_over_the_grid_of_branches(tmp_path: Path) -> None:
     rates = [0.002, 0.003]
     for varied in (
@@ -86,6 +94,9 @@ def test_named_runs_are_left(tmp_path: Path) -> None:
     assert one.relatives[0].path == run.path
     one.create()
     assert train_run(one.run, one.config).status == "finished"
+    shutil.copytree(one.run.path, tmp_path / "base" / one.name)  # a branch is not left itself
+    again = plan_runs(spec, {}, None, tmp_path / "sweep")
+    assert [each.run.path for each in again] == [one.run.path, two.run.path]
     with pytest.raises(UsageError, match="seeds of branches are those of the runs they leave"):
         plan_runs(spec, {}, [1], tmp_path / "sweep")
 

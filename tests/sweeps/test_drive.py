@@ -120,10 +120,21 @@ def test_divergence_is_not_retried(runs: list[PlannedRun]) -> None:
     assert states(driven(runs, ScriptedExecutor())) == ["diverged", "finished"]
 
 
-def test_fail_fast_stops_the_rest(runs: list[PlannedRun]) -> None:
-    executor = ScriptedExecutor(DIVERGED)
-    assert states(driven(runs, executor, fail_fast=True)) == ["diverged", "waiting"]
+@pytest.mark.parametrize(("ending", "state"), [(DIVERGED, "diverged"), (CRASHED, "failed")])
+def test_fail_fast_stops_the_rest(runs: list[PlannedRun], ending: Ending, state: str) -> None:
+    executor = ScriptedExecutor(ending)
+    entries = driven(runs, executor, fail_fast=True, retries=0)
+    assert states(entries) == [state, "waiting"]
     assert executor.stopped
+
+
+def test_a_worker_that_cannot_be_started_is_not_tried_again(runs: list[PlannedRun]) -> None:
+    class Unable(ScriptedExecutor):
+        def poll(self) -> list[Change]:
+            return [Change(self.waiting.popleft(), "ended", None, "no process") for _ in "12"]
+
+    entries = driven(runs, Unable(), retries=5)
+    assert [(entry.state, entry.reason) for entry in entries] == [("failed", "no process")] * 2
 
 
 def test_fail_fast_leaves_a_sweep_alone_in_which_nothing_fails(runs: list[PlannedRun]) -> None:
@@ -191,6 +202,13 @@ def test_stop_waits_for_the_running_and_drops_the_rest(runs: list[PlannedRun]) -
     executor = ScriptedExecutor(("interrupted", 130))
     entries = driven(runs, executor, should_stop=lambda: executor.started > 0)
     assert states(entries) == ["interrupted", "waiting"]
+
+
+def test_a_worker_that_crashes_while_all_stop_is_interrupted(runs: list[PlannedRun]) -> None:
+    executor = ScriptedExecutor(CRASHED)
+    entries = driven(runs, executor, should_stop=lambda: executor.started > 0)
+    assert states(entries) == ["interrupted", "waiting"]
+    assert entries[0].reason == "was told to stop"
 
 
 def test_a_run_that_another_process_trains_is_awaited(runs: list[PlannedRun]) -> None:

@@ -38,6 +38,8 @@ def test_work_of_the_published_step_is_that_of_its_products() -> None:
         ({"train": {"batch_size": 512}}, 0.05, 0.4),
         ({"train": {"eval_every": 1}}, 1.5, 1.8),
         ({"run": {"engine": "plain"}}, 3.0, 8.0),
+        ({"train": {"eval_spacing": "log"}}, 0.9, 0.95),  # evaluated a few times
+        ({"model": {"ln_type": "mlp-pre"}}, 1.1, 1.13),  # d more a row
     ],
 )
 def test_work_grows_with_the_size_of_the_problem(
@@ -93,7 +95,8 @@ def test_only_finished_runs_of_this_machine_tell_the_speed(tmp_path: Path) -> No
         run.create()
         summary = {"status": status, "step": 5, "steps_per_second": float(speed)}
         run.run.summary_file.write_text(json.dumps(summary))
-        run.run.environment_file.write_text(json.dumps([{"host": host}]))
+        before = "another" if run is here else socket.gethostname()  # the last session counts
+        run.run.environment_file.write_text(json.dumps([{"host": before}, {"host": host}]))
     assert recorded_speeds(run.run for run in (here, there, begun)).of(here.config) == 10.0
 
 

@@ -31,6 +31,11 @@ def test_a_step_that_one_diagnostic_has_measured_is_lacked_by_another(tmp_path: 
     assert found == {"rank": [1, 40], "margin": [1, 20, 40]}
 
 
+def test_where_no_snapshot_is_of_a_step_that_is_due_all_are_measured(tmp_path: Path) -> None:
+    (lack,) = lacks(finished(tmp_path, 0, 7, 30, rank=20))
+    assert [snapshot_step(file) for file in lack.files] == [0, 7, 30]
+
+
 def test_what_was_measured_while_training_is_not_lacked(tmp_path: Path) -> None:
     run = finished(tmp_path, 20, rank=20, margin=20)
     columns = DIAGNOSTICS["rank"].columns(run.config.model)

@@ -12,7 +12,7 @@ from grok_cli.sweeps import plan
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
 from grok_cli.sweeps.spec import PAPER, STUDIES, Spec, find_spec, parse_grid, read_spec
-from grok_cli.sweeps.sweep import plan_sweep
+from grok_cli.sweeps.sweep import plan_sweep, why_ask
 from tests.conftest import SMALL_FLAGS
 from tests.typed import Grok
 
@@ -315,6 +315,20 @@ def test_many_runs_are_asked_about(typed: Grok, tmp_path: Path) -> None:
     assert "--yes" in refused.stderr
     assert not list(tmp_path.iterdir())
     assert typed("sweep", "--seeds", "456", "--ln-type", "pre", "--status").returncode == 0
+
+
+def test_a_sweep_of_a_hundred_runs_and_one_that_was_begun_are_not_asked_about(
+    tmp_path: Path,
+) -> None:
+    fixed = {"train.steps": 1, "model.ln_type": "off"}
+
+    def asked(count: int) -> str | None:
+        seeds = list(range(count))
+        return why_ask(plan_sweep(PAPER, LocalOptions(), tmp_path, fixed=fixed, seeds=seeds))
+
+    assert (asked(100), asked(101)) == (None, "101 runs are to be trained")
+    plan_runs(PAPER, fixed, [7], tmp_path)[0].create()
+    assert asked(101) is None
 
 
 def test_what_takes_days_is_asked_about(typed: Grok, tmp_path: Path) -> None:

@@ -77,11 +77,20 @@ def test_a_run_that_another_sweep_starts_meanwhile_is_found(tmp_path: Path) -> N
 
 
 def test_the_run_nearest_to_its_end_is_taken(tmp_path: Path) -> None:
-    for name, status, step in (("a", "interrupted", 900), ("b", "finished", 10_000)):
+    """Each that comes is nearer than those before it, and stands behind them."""
+    for name, status, step in (
+        ("a", "new", 0),
+        ("b", "interrupted", 20),
+        ("c", "interrupted", 900),
+        ("d", "diverged", 5),
+        ("e", "finished", 10),
+    ):
         done(planned(tmp_path / name)[0], status, step)
-    mine, _ = take_over(planned(tmp_path / "c"), beside(tmp_path / "c"))
-    assert mine.taken_from is not None
-    assert mine.taken_from.path.parent.name == "b"
+        if status == "new":
+            planned(tmp_path / name)[0].run.summary_file.unlink()
+        mine, _ = take_over(planned(tmp_path / "z"), beside(tmp_path / "z"))
+        assert mine.taken_from is not None
+        assert mine.taken_from.path.parent.name == name
 
 
 def test_a_directory_of_another_name_counts_if_its_run_is_equal(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import UsageError
 from grok_cli.executors.local import available_cores, share_cores
 from grok_cli.runs.launch import train_run
+from grok_cli.runs.sweep_record import record_sweep
 from grok_cli.sweeps import studies
 from grok_cli.sweeps.estimate import PACE
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.seeds import PAPER_SEEDS
 from grok_cli.sweeps.spec import STUDIES, read_spec, spec_named
-from grok_cli.sweeps.studies import find_study, overview
+from grok_cli.sweeps.studies import find_study, overview, study_of
 from tests.typed import Grok
 
 NAMES = sorted(file.stem for file in STUDIES.glob("*.yaml"))
@@ -168,6 +169,22 @@ def test_an_unknown_study_is_refused_with_the_nearest(name: str, hint: str) -> N
     with pytest.raises(UsageError) as caught:
         find_study(name)
     assert str(caught.value) == f"{name} is no study; {hint}"
+
+
+def test_runs_are_of_the_study_that_their_directory_or_its_last_command_names(
+    tmp_path: Path,
+) -> None:
+    mine = tmp_path / "mine"
+    for spec, study in (
+        *((None, None), ("depth", "depth"), ("rmsnorm", "rmsnorm"), ("own.yaml", "rmsnorm")),
+    ):
+        record_sweep(mine, f"grok sweep {spec}", spec, 1)
+        found = study_of(mine)
+        assert (found and found.name) == study
+    named = mine.rename(tmp_path / "transplant")
+    found = study_of(named)
+    assert found is not None
+    assert found.name == "transplant"
 
 
 def test_speeds_that_are_measured_are_those_of_one_thread_and_of_every_run(

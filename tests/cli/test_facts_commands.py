@@ -1,0 +1,387 @@
+"""What is typed reaches what it is typed for, and what is printed is what was found."""
+
+import io
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from grok_cli.bench import compare
+from grok_cli.cli import animate, selection, studies, train_view
+from grok_cli.cli import branch as cli_branch
+from grok_cli.cli import sweep as cli_sweep
+from grok_cli.cli.inspect_network import _print as print_findings
+from grok_cli.cli.runs import _without_digests
+from grok_cli.cli.signals import stop_on_signals
+from grok_cli.cli.sweep import typed_command
+from grok_cli.cli.train import summary_lines
+from grok_cli.cli.train_view import LogLines
+from grok_cli.core.config import Config
+from grok_cli.diagnostics import findings
+from grok_cli.diagnostics.findings import Answer, Findings
+from grok_cli.errors import GrokError
+from grok_cli.figures import catalogue, film
+from grok_cli.figures.draft import Options
+from grok_cli.report import output
+from grok_cli.runs import measuring
+from grok_cli.runs.directory import create_run
+from grok_cli.sweeps.studies import Overview, Study
+from tests.conftest import small_config
+from tests.typed import Grok, type_in
+from tests.written_runs import Rows, make_run
+
+ROWS: Rows = {"step": [1, 2], "train/loss": [2.0, 1.0], "test/accuracy": [None, 0.5]}
+Watched = Callable[[Any, str], list[Any]]
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Replace a function by one that notes its arguments and ends the command."""
+
+    def watch(module: Any, name: str) -> list[Any]:
+        calls: list[Any] = []
+
+        def note(*arguments: Any, **options: Any) -> None:
+            calls.append((arguments, options))
+            raise GrokError("seen")
+
+        monkeypatch.setattr(module, name, note)
+        return calls
+
+    return watch
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """Two seeds of one placement, and a third run that diverged."""
+    for seed, status in ((1, "finished"), (2, "finished"), (3, "diverged")):
+        make_run(tmp_path / "runs", ROWS, status, train__seed=seed, model__ln_type="pre")
+    return tmp_path
+
+
+def test_what_is_asked_of_a_figure_reaches_it(two: Path, watched: Watched) -> None:
+    calls = watched(catalogue, "make_chart")
+    for typed_in, options in (
+        ("", Options(source="runs")),
+        ("--x log --y linear --each-seed", Options(True, False, True, source="runs")),
+        ("--x linear --y log --title=", Options(False, True, title="", source="runs")),
+    ):
+        assert type_in(two, "plot", "loss", *typed_in.split()).returncode == 1
+        assert calls[-1][0][2] == options
+    for typed_in, runs, groups in (("", 2, 1), ("--all", 3, 1), ("--group-by train.seed", 2, 2)):
+        type_in(two, "plot", "loss", *typed_in.split())
+        _, results, _ = calls[-1][0]
+        assert len(results.groups) == groups
+        assert sum(len(group.runs) for group in results.groups) == runs
+
+
+def test_what_has_no_effect_on_a_figure_is_refused(two: Path) -> None:
+    for typed_in in (
+        *("--terminal --out f.png", "--terminal --style paper", "--terminal --each-seed"),
+        *("generalisation --each-seed", "times --all"),
+    ):
+        what = [] if typed_in[0] != "-" else ["loss"]
+        refused = type_in(two, "plot", *what, *typed_in.split())
+        assert (refused.returncode, "has no effect with" in refused.stderr) == (2, True)
+
+
+def test_columns_of_an_export_are_those_asked_for(two: Path) -> None:
+    for typed_in, std, per_seed in (
+        *(("", False, False), ("--std", True, False)),
+        *(("--per-seed", False, True), ("--per-seed --std", True, True)),
+    ):
+        command = ["export-csv", "-m", "train/loss", *typed_in.split()]
+        assert type_in(two, *command).returncode == 0
+        columns = list(pd.read_csv(two / "export" / "train_loss.csv"))
+        assert any(column.endswith("__STD") for column in columns) == std
+        assert any("__SEED_2" in column for column in columns) == per_seed
+
+
+def test_an_export_says_which_runs_it_leaves_out_or_takes_though_they_are_not_finished(
+    two: Path,
+) -> None:
+    for typed_in, said in (("", "left out: "), ("--all", "included: ")):
+        told = type_in(two, "export-csv", *typed_in.split()).stderr.splitlines()
+        assert [line.startswith(said) and "(diverged)" in line for line in told] == [True]
+    tidy = type_in(two, "export-csv", "--long", "-m", "train/loss", "--out", "tidy")
+    table = pd.read_csv(two / tidy.stdout.strip())
+    assert (sorted(set(table["seed"])), set(table["metric"])) == ([1, 2], {"train/loss"})
+
+
+def test_a_page_knows_the_command_that_makes_it_anew(two: Path, watched: Watched) -> None:
+    calls = watched(output, "write_html")
+    command = ["report", "runs", "--sweep", "ln-positions", "--where", "seed=1", "--inside", "0"]
+    type_in(two, *command, "--url", "https://example.org/a.html", "--out", "a.html")
+    (report, file, inside), options = calls[-1]
+    assert (file, inside, len(report.runs)) == (Path("a.html"), 0, 1)
+    assert report.spec.name == "ln-positions"
+    assert options == {"command": " ".join(["grok", *command]), "url": "https://example.org/a.html"}
+    type_in(two, "report", "runs")
+    (_, file, inside), options = calls[-1]
+    assert (file, inside, options["command"]) == (
+        *(Path("runs/report.html"), None, "grok report runs"),
+    )
+
+
+def test_a_benchmark_measures_what_is_asked_for(tmp_path: Path, watched: Watched) -> None:
+    calls = watched(compare, "measure")
+    command = "bench --ln-type pre --eval-every 0,5 --threads 2 --rounds 4"
+    type_in(tmp_path, *command.split())
+    arguments, options = calls[-1]
+    assert arguments == (["pre"], [0, 5], [2])
+    assert (options["rounds"], options["plateau"]) == (4, False)
+    for flags, placements, every, rounds in (
+        ([], ["off", "pre"], [10], 3),
+        (["--full"], ["off", "pre", "attn-pre-qk"], [1, 10, 0], 8),
+    ):
+        type_in(tmp_path, "bench", *flags)
+        arguments, options = calls[-1]
+        assert arguments[:2] == (placements, every)
+        assert (options["rounds"], options["plateau"]) == (rounds, bool(flags))
+    refused = type_in(tmp_path, "bench", "--threads", "0")
+    assert (refused.returncode, "--threads: '0'" in refused.stderr) == (2, True)
+
+
+def test_a_film_shows_the_steps_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched
+) -> None:
+    run = create_run(tmp_path / "r", small_config())
+    run.snapshots_dir.mkdir()
+    for step in range(0, 60, 10):
+        run.snapshot_file(step).touch()
+    monkeypatch.setattr(animate, "_frames", lambda *arguments: arguments)
+    calls = watched(film, "write_film")
+    command = "animate r f.gif --fps 3 --width 400 --from 10 --to 40"
+    for more, steps in (("", [10, 20, 30, 40]), (" --frames 2", [10, 40])):
+        assert type_in(tmp_path, *(command + more).split()).returncode == 1
+        file, (files, name, width), fps = calls[-1][0]
+        assert [int(shown.stem[5:]) for shown in files] == steps
+        assert (file, name, width, fps) == (Path("f.gif"), "r", 400, 3)
+
+
+def test_what_is_asked_of_a_sweep_reaches_it(tmp_path: Path, watched: Watched) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "base: {data.modulus: 23}\ngrid: {model.ln_type: [off, pre], data.task: [add]}\nseeds: 2\n"
+    )
+    calls = watched(cli_sweep.sweeps, "run_sweep")
+    command = ["sweep", "s.yaml", "--grid=model.ln_type=peri,post", "--set=data.modulus=29"]
+    type_in(tmp_path, *command, "--retries=3", "--fail-fast", "--jobs=1", "--runs-dir=here")
+    (sweep, *_), options = calls[-1]
+    assert (options["retries"], options["fail_fast"]) == (3, True)
+    configs = [planned.config for planned in sweep.runs]
+    assert {config.data.modulus for config in configs} == {29}
+    assert [(config.model.ln_type, config.train.seed) for config in configs] == [
+        *(("peri", 456), ("peri", 789), ("post", 456), ("post", 789))
+    ]
+    assert (sweep.directory, sweep.options.jobs) == (Path("here"), 1)
+    type_in(tmp_path, *command)
+    (sweep, *_), options = calls[-1]
+    assert (options["retries"], options["fail_fast"]) == (1, False)
+    assert sweep.directory == Path("runs/s")
+
+
+def test_what_is_asked_of_a_branch_reaches_it(tmp_path: Path, watched: Watched) -> None:
+    for seed, name in enumerate(("here/p", "runs/d")):
+        create_run(tmp_path / name, small_config(train__seed=seed))
+    calls = watched(cli_branch, "plan_branch")
+    command = "branch p --at memorised+3 --runs-dir here --lr 0.5 --set branch.scale=2"
+    for more, giver in ((" --donor d", "runs/d"), (" --set branch.donor=d", "runs/d"), ("", None)):
+        type_in(tmp_path, *(command + more).split())
+        run, at, values, origin, donor = calls[-1][0]
+        assert (run.path, at) == (Path("here/p"), "memorised+3")
+        assert (values["opt.learning_rate"], values["branch.scale"]) == (0.5, 2)
+        assert (origin["opt.learning_rate"], origin["branch.at"]) == ("--lr", "--at")
+        assert (donor and str(donor.path)) == giver
+
+
+@pytest.mark.parametrize(
+    ("typed_in", "message"),
+    [
+        ("--grid train.seed=1,2 --seeds 3", "given by a grid and by --seeds"),
+        ("--grid data.modulus=23 --modulus 29", "given by --grid and by --modulus"),
+        ("--reuse x --no-reuse", "--reuse and --no-reuse: choose one"),
+    ],
+)
+def test_what_a_sweep_is_told_twice_is_refused(typed: Grok, typed_in: str, message: str) -> None:
+    refused = typed("sweep", *typed_in.split())
+    assert (refused.returncode, message in refused.stderr) == (2, True)
+
+
+def test_the_same_command_is_told_without_its_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["grok", "sweep", "a b.yaml", "--dry-run", "--seeds", "2", "--status"]
+    monkeypatch.setattr("sys.argv", words)
+    assert typed_command() == "grok sweep 'a b.yaml' --seeds 2"
+    assert typed_command("--cancel") == "grok sweep 'a b.yaml' --seeds 2 --cancel"
+
+
+# What is printed.
+
+
+def test_a_network_is_described_layer_by_layer() -> None:
+    found = Findings(
+        accuracy={"train": 1.0, "test": 0.25},
+        loss={"train": 0.125, "test": 3.5},
+        phase="plateau",
+        restricted_loss=0.75,
+        excluded_loss=2.25,
+        keys=[(k, 1 / 2**k) for k in range(1, 11)],
+        attention=[[[0.5, 0.25, 0.25]], [[0.125, 0.125, 0.75]]],
+        entropy=[1.0397, 0.7356],
+        out_rank=[1.25, 2.5],
+        rank=7.0,
+        effective_rank=3.25,
+    )
+    snapshot: Any = SimpleNamespace(path=Path("x.pt"), step=40, config=Config())
+    console = Console(file=io.StringIO(), width=100)
+    print_findings(console, snapshot, found)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    about = "(at most 1.0986), effective rank of its output"
+    for line in (
+        "x.pt, step 40",
+        "accuracy train 1.0000 test 0.2500",
+        "loss train 0.125 test 3.5 restricted 0.75 excluded 2.25",
+        "residual rank 7 effective rank 3.25",
+        "k = 2 ██████████ 25.0 %",
+        "and 2 more",
+        f"attention of layer 0 entropy 1.0397 {about} 1.25",
+        f"attention of layer 1 entropy 0.7356 {about} 2.50",
+        "head 0 0.125 0.125 0.750",
+    ):
+        assert line in lines
+    assert sum(line.startswith("k = ") for line in lines) == 8
+
+
+@pytest.mark.parametrize(("said", "verdict"), [(8, "right"), (3, "wrong: 8")])
+def test_an_answer_is_told_with_the_truth(
+    typed: Grok, monkeypatch: pytest.MonkeyPatch, said: int, verdict: str
+) -> None:
+    answer = Answer(3, 5, said, 0.75, 1, 0.125, 8, "test")
+    about = SimpleNamespace(config=Config())
+    monkeypatch.setattr(measuring, "subject_at", lambda path: (about, None))
+    monkeypatch.setattr(findings, "ask", lambda subject, task, a, b: answer)
+    assert typed("predict", "x.pt", "3", "5").stdout.splitlines() == [
+        f"3 ∘ 5 = {said}  ({verdict}; a test pair)",
+        *("probability 0.75", "runner-up   1, 0.125"),
+    ]
+
+
+def test_a_summary_says_every_phase_and_what_is_not_finite() -> None:
+    summary = {
+        **{"status": "finished", "step": 40, "steps": 60, "seconds": 2.0, "steps_per_second": 20.0},
+        **{"memorised_at": 10, "generalised_at": 10, "sustained_at": None, "delay": 0},
+        "collapsed_at": 30,
+        "final": {
+            **{"train/loss": None, "train/accuracy": 0.5},
+            **{"test/loss": 0.25, "test/accuracy": 0.125},
+        },
+    }
+    lines = [" ".join(line.split()) for line in summary_lines(summary)]
+    assert lines == [
+        "finished at step 40 of 60 (2 s, 20.0 steps/s)",
+        "memorised (train accuracy >= 0.99) step 10",
+        "generalised (test accuracy >= 0.995) step 10",
+        "sustained (for 500 steps more) not reached",
+        "delay (between the first two) 0 steps",
+        "collapsed (test accuracy < 0.9) step 30",
+        "train loss not finite, accuracy 0.5",
+        "test loss 0.25, accuracy 0.125",
+    ]
+    without = summary_lines(summary | {"delay": None, "collapsed_at": None, "final": {}})
+    assert len(without) == 4
+
+
+def test_speed_and_time_left_are_those_of_this_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on at step 100 of 1,000 makes 50 steps in 10 seconds."""
+    now = 0.0
+    monkeypatch.setattr(train_view, "time", SimpleNamespace(monotonic=lambda: now))
+    trainer: Any = SimpleNamespace(
+        step=100,
+        phases=SimpleNamespace(now="memorising"),
+        config=SimpleNamespace(train=SimpleNamespace(steps=1000)),
+    )
+    log = LogLines(Console(file=io.StringIO(), width=200))
+    log.start(trainer, [])
+    now, trainer.step = 10.0, 150
+    assert (log.speed(), log.time_left()) == (5.0, "0:02:50")
+    log.rows([{"step": 149, "train/loss": 0.5}])  # ten seconds, the same phase: nothing yet
+    trainer.phases.now = "plateau"
+    log.rows([{"step": 150, "test/accuracy": 0.25}])
+    assert log.console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "resuming at step 100",
+        "step  150/1000  train loss 5.000e-01 acc –  test loss – acc 0.2500  plateau  5.0 steps/s",
+    ]
+
+
+def test_a_short_name_is_shown_only_while_it_tells_runs_apart() -> None:
+    rows = [{"run": "add-off-s1-0123456789"}, {"run": "add-pre-s1-0123456789"}]
+    assert [row["run"] for row in _without_digests(rows)] == ["add-off-s1", "add-pre-s1"]
+    rows += [{"run": "add-pre-s1-9876543210"}]
+    assert _without_digests(rows) == rows
+
+
+def test_studies_are_listed_with_what_is_done_and_left(
+    typed: Grok, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [("a", 4, 1, 3661.0), ("b", 2, 2, 0.0), ("c", 3, 0, None)]
+    found = [Study(name, f"{name}?", "", runs, done, left) for name, runs, done, left in known]
+    problems: tuple[str, ...] = ()
+    monkeypatch.setattr(
+        studies, "overview", lambda *_, measure: Overview(tuple(found), 8, 3, problems)
+    )
+    told = typed("studies")
+    assert told.stdout.splitlines()[1:] == [
+        *("a\t1/4\t1:01:01\ta?", "b\t2/2\t–\tb?", "c\t0/3\tunknown\tc?"),
+        "3 of 8 runs are done; one that studies share is trained and counted once",
+    ]
+    assert told.returncode == 0
+    problems = ("x was edited",)
+    told = typed("studies", "--json")
+    assert [study["seconds"] for study in json.loads(told.stdout)] == [3661.0, 0.0, None]
+    assert (told.returncode, told.stderr) == (1, "x was edited\n")
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_one_signal_stops_and_a_second_ctrl_c_ends() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        should_stop = stop_on_signals()
+        assert not should_stop()
+        os.kill(os.getpid(), number)
+        assert should_stop()
+    os.kill(os.getpid(), signal.SIGTERM)  # schedulers send it more than once
+    os.kill(os.getpid(), signal.SIGHUP)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_nohup_keeps_a_terminals_end_away() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop_on_signals()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_files_and_directories_are_not_read_together(two: Path) -> None:
+    (two / "own.csv").write_text("group,step,generalised_at\nmine,900,100\n")
+    files = [two / "own.csv"]
+    assert selection.csv_files(files) == files
+    assert selection.csv_files([two / "runs"]) == []
+    refused = type_in(two, "times", "own.csv", "runs")
+    assert (refused.returncode, "found both" in refused.stderr) == (2, True)
