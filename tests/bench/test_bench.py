@@ -88,6 +88,15 @@ def test_a_step_makes_three_products_a_row_and_an_evaluation_one() -> None:
         )
     ]
     assert of_rows == [3 * per_row * len(dataset.train), per_row * len(dataset.test)]
+    # 2 terms a head and a constant, each a line of the table: forward, and the gradients of table
+    # and weights; and the gradient of three scores a row and head.
+    heads, columns = trainer.config.model.n_heads, trainer.engine.form.kernel.columns
+    sums = [work.sum_flop for work in step_works(trainer)]
+    per_row = 2 * (2 * heads + 1) * columns
+    assert sums == [
+        (3 * per_row + 2 * 3 * heads) * len(dataset.train),
+        per_row * len(dataset.test),
+    ]
 
 
 @pytest.fixture
@@ -143,21 +152,23 @@ def test_there_is_a_result_for_every_combination(small_bench: list[list[str]]) -
     assert first.run_minutes == round(in_plateau.fast_ms * 10_000 / 60_000, 1)
 
 
+PAIR = asdict(StepTime(2, 4))
+TIMES = {"plain": StepTime(40, 60), "torch": StepTime(8, 14), "fast": StepTime(4, 6)}
+COMPARED = {
+    "kernels": "numba",
+    "phases": {"start": {name: asdict(time) for name, time in TIMES.items()}},
+    **{"products_ms": PAIR, "product_gflop": PAIR, "sum_gflop": asdict(StepTime(0.5, 0.7))},
+    "matmul_gflops": 1000.0,
+}
+CROWD = [
+    {"peak_mb": 300.0, "cores": 0.9, "times": asdict(StepTime(5, 5))},
+    {"peak_mb": 400.0, "cores": 0.8, "times": asdict(StepTime(7, 7))},
+]
+
+
 def test_a_line_of_the_table_on_paper() -> None:
     """Milliseconds of a step and of one that evaluates; every tenth does."""
-    times = {"plain": (40, 60), "torch": (8, 14), "fast": (4, 6)}
-    pair = dict(zip(("bare", "evaluating"), (2, 4), strict=True))
-    compared = {
-        "kernels": "numba",
-        "phases": {"start": {n: asdict(StepTime(*t)) for n, t in times.items()}},
-        **{"products_ms": pair, "product_gflop": pair, "sum_gflop": asdict(StepTime(0.5, 0.7))},
-        "matmul_gflops": 1000.0,
-    }
-    crowd = [
-        {"peak_mb": 300.0, "cores": 0.9, "times": asdict(StepTime(5, 5))},
-        {"peak_mb": 400.0, "cores": 0.8, "times": asdict(StepTime(7, 7))},
-    ]
-    (result,) = _results("pre", 2, 10, compared, crowd)
+    (result,) = _results("pre", 2, 10, COMPARED, CROWD)
     assert result == Result(
         **{"ln_type": "pre", "eval_every": 10, "threads": 2, "phase": "start", "kernels": "numba"},
         **{"plain_ms": 42.0, "torch_ms": 8.6, "fast_ms": 4.2, "speedup": 10.0},
@@ -167,7 +178,85 @@ def test_a_line_of_the_table_on_paper() -> None:
         **{"matmul_share": 0.52381, "peak_mb": 400.0},  # 2.2 ms of 4.2
     )
     # 10,000 steps of 4.2 ms; 20 runs of 10,000 steps of 6 ms in two processes.
-    assert _estimate(result, crowd) == Estimate("pre", 10, 2, 0.7, 2, 10.0, 0.8)
+    assert _estimate(result, CROWD) == Estimate("pre", 10, 2, 0.7, 2, 10.0, 0.8)
+
+
+def test_runs_are_in_their_plateau_side_by_side_as_many_as_fit_and_one_at_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def work(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        asked.extend(jobs)
+        assert {job["threads"] for job in jobs} == {jobs[0]["threads"]}
+        return [COMPARED if job["job"] == "compare" else CROWD[0] for job in jobs]
+
+    monkeypatch.setattr(worker, "work", work)
+    measure(["off"], [10], threads=[1], rounds=7, cores=1)
+    (trained, compared, alone), asked[:] = asked, []
+    assert compared["phases"] == {"start": None, "plateau": trained["file"]}
+    assert alone["file"] == trained["file"]
+    assert compared["rounds"] == alone["rounds"] == 7
+    timings = measure(["off"], [10], threads=[1, 2, 3, 5], plateau=False, cores=4)
+    assert {job.get("file") for job in asked} == {None}
+    assert [(e.threads, e.processes) for e in timings.estimates] == [(1, 4), (2, 2), (3, 1), (5, 1)]
+
+
+class Canned:
+    """A stopwatch, and what makes products: the least or best, and the usual, are known."""
+
+    trainer = SimpleNamespace(engine=SimpleNamespace(kernels="numba"))
+
+    def __init__(self, *_: object) -> None:
+        self.turns = 0
+        self.alone = iter((4.0, 3.0))
+
+    def warm_up(self) -> None:
+        assert self.turns == 0
+
+    def turn(self) -> None:
+        self.turns += 1
+
+    def best(self) -> StepTime:
+        return StepTime(self.turns, 10)
+
+    def usual(self) -> StepTime:
+        return StepTime(self.turns, 20)
+
+    def milliseconds(self) -> float:
+        return next(self.alone)
+
+
+def test_engines_are_compared_by_their_best_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    works = [SimpleNamespace(products=[], product_flop=3e9, sum_flop=5e8) for _ in range(2)]
+    speeds = iter((100.0, 200.0, 150.0))
+    monkeypatch.setattr(worker, "_watch", Canned)
+    monkeypatch.setattr(worker, "Trainer", lambda config: None)
+    monkeypatch.setattr(worker, "step_works", lambda trainer: works)
+    monkeypatch.setattr(worker, "ProductsAlone", Canned)
+    monkeypatch.setattr(worker, "matmul_gflops", lambda: next(speeds))
+    found = worker.compare("off", {"start": None}, rounds=2)
+    assert found == {
+        "kernels": "numba",
+        "phases": {"start": dict.fromkeys(("plain", "fast", "torch"), asdict(StepTime(2, 10)))},
+        "matmul_gflops": 200.0,
+        "products_ms": asdict(StepTime(3.0, 6.0)),
+        "product_gflop": asdict(StepTime(3.0, 6.0)),
+        "sum_gflop": asdict(StepTime(0.5, 1.0)),
+    }
+    alone = worker.alone("off", None, rounds=3)
+    assert alone["times"] == asdict(StepTime(3, 20))  # with whatever else runs
+
+
+def test_a_run_is_trained_until_its_loss_is_low_or_for_so_many_steps(
+    small_bench: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "state.pt"
+    assert worker.train_to_plateau("off", str(file)) == {"step": 30}
+    monkeypatch.setattr(worker, "PLATEAU_LOSS", 1e9)
+    step = worker.train_to_plateau("off", str(file))["step"]
+    assert step < 5
+    assert torch.load(file)["step"] == step
 
 
 def test_a_measuring_process_begins_with_the_state_of_its_phase(

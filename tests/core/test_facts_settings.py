@@ -235,13 +235,18 @@ def test_what_only_the_first_weights_depend_on_is_no_change_that_a_branch_can_ma
     of_shapes = {"data.modulus", *(f"model.{name}" for name in ("n_layers", "d_model"))}
     of_shapes |= {f"model.{name}" for name in ("mlp_ratio", "mlp_type", "unembed")}
     of_start = {"train.seed", *(f"model.{name}" for name in ("init", "init_draws", "init_scale"))}
-    refused = set()
+    refused, no_change = set(), set()
     for key in KEYS:
         if affects_result(key) and key not in OF_BRANCHES:
             try:
-                branch_config(base, 1, NEEDS.get(key, {}) | {key: OTHER[key]})
+                branch = branch_config(base, 1, NEEDS.get(key, {}) | {key: OTHER[key]}).branch
             except UsageError:
                 refused.add(key)
+            else:
+                if key not in branch.was:  # says for how long, or when it is looked at
+                    no_change.add(key)
+    looks = ("eval_every", "eval_spacing", "evals_per_decade", "snapshot_every")
+    assert no_change == {f"train.{name}" for name in ("steps", "until_grokked", *looks)}
     assert refused == of_shapes | of_start | {"model.subtract_init"}
 
 

@@ -177,7 +177,9 @@ def test_a_tie_counts_as_right_only_where_the_label_comes_first() -> None:
         for parameter in model.parameters():
             parameter.zero_()
     rows = dataset.rows("all")
-    for engine in (PlainEngine(config, model, dataset), FastEngine(config, model, dataset)):
+    compiled = small_config(run__kernels="numba")
+    engines = [PlainEngine(config, model, dataset), FastEngine(config, model, dataset)]
+    for engine in (*engines, FastEngine(compiled, model, dataset)):
         assert engine.evaluate(rows).correct == 13
 
 

@@ -32,6 +32,8 @@ class Outer(BaseModel):
     parts: dict[str, int] = Field(default_factory=dict)
     known: Annotated[str, Field(json_schema_extra={"enum": ["red", "blue"]})] = "red"
     either: int | str = 0
+    sizes: tuple[int, ...] = ()
+    names: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _fits(self) -> "Outer":
@@ -43,7 +45,7 @@ class Outer(BaseModel):
 def test_fields_of_a_model_in_a_model_have_its_name_before_theirs() -> None:
     assert list(fields_of(Outer)) == [
         *("inner.size", "inner.kind", "inner.on"),
-        *("name", "parts", "known", "either"),
+        *("name", "parts", "known", "either", "sizes", "names"),
     ]
 
 
@@ -86,6 +88,8 @@ def test_values_by_key_make_the_model() -> None:
             {"parts": "a:1"},
             "file: parts: expected names and values such as {a: 1}, found 'a:1'",
         ),
+        ({"sizes": 5}, "file: sizes: expected a list such as [a, b], found 5"),
+        ({"names": "a,b"}, "file: names: expected a list such as [a, b], found 'a,b'"),
         ({"inner.kind": "z"}, "file: inner.kind: expected 'round' or 'square', found 'z'"),
         (
             {"inner.size": 10},

@@ -140,3 +140,42 @@ def test_each_layer_has_numbers_of_its_own(name: str) -> None:
         if mean_of_all or metric.endswith(("/grad", "/ranks")) or math.isnan(value):
             continue
         assert (after[metric] != value) == ("layer1" in metric), metric
+
+
+# Which metrics see more than weights: the logits, of which an initial model may be subtracted, and
+# the loss, which may have a temperature.
+OF_LOGITS = ("top2_margin", "numerics/", "progress/", "symmetry/distance", "hessian/", "norms/grad")
+OF_LOSS = ("_loss", "numerics/", "hessian/", "norms/grad")
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+@pytest.mark.parametrize(
+    ("settings", "seen_by"),
+    [
+        ({"subtract_init": True}, OF_LOGITS),
+        ({"output_scaling": 2.5, "scale_as": "temperature"}, OF_LOSS),
+    ],
+    ids=["subtracted", "temperature"],
+)
+def test_a_diagnostic_sees_the_weights_the_logits_or_the_loss(
+    name: str, settings: dict[str, Any], seen_by: tuple[str, ...]
+) -> None:
+    """Networks of the same weights, of which one has its initial output subtracted, or another
+    temperature in its loss."""
+
+    def measured(**options: Any) -> dict[str, float]:
+        model, dataset = small_network(p=7, **options)
+        initial, _ = small_network(p=7, noise=0.0, **options)
+        return DIAGNOSTICS[name].measure(Subject(model, dataset, initial))
+
+    plain, other = measured(), measured(**settings)
+    assert plain.keys() == other.keys()
+    for metric, value in plain.items():
+        same = other[metric] == pytest.approx(value, rel=1e-9, nan_ok=True)
+        # norms/embed/grad; of what is subtracted "spec" sees nothing
+        kind = "norms/grad" if metric.endswith("/grad") else metric
+        unseen = "spec" in metric and "subtract_init" in settings
+        if unseen or not any(part in kind for part in seen_by):
+            assert same, metric
+        elif not any(count in metric for count in (*COUNTS, "_count")):
+            assert not same, metric

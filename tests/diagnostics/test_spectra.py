@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from grok_cli.diagnostics.measures.htsr import weight_spectrum
 from grok_cli.diagnostics.measures.rank import compressibility
 from grok_cli.diagnostics.spectra import (
     effective_rank,
@@ -52,6 +53,16 @@ def test_numerical_rank_depends_on_the_type() -> None:
     values = torch.tensor([1.0, 1e-3, 1e-9], dtype=torch.float64)
     assert numerical_rank(torch.diag(values)) == 3
     assert numerical_rank(torch.diag(values).float()) == 2
+
+
+def test_ranks_and_spectra_are_in_the_type_of_the_network_as_published() -> None:
+    """The second eigenvalue, 1e-8 of the first, is below the rounding of float32."""
+    z = torch.diag(torch.tensor([1.0, 1e-4], dtype=torch.float64))
+    for measure, name in ((compressibility, "rank"), (weight_spectrum, "effective_ranks")):
+        exact, single = measure(z)[name], measure(z.float())[name]
+        assert exact != single
+    assert (compressibility(z)["rank"], compressibility(z.float())["rank"]) == (2, 1)
+    assert gram_spectrum(z.float()).dtype == torch.float32
 
 
 def test_stable_rank_of_a_diagonal() -> None:
