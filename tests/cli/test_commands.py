@@ -136,6 +136,17 @@ def test_config_show_prints_a_file_that_validates(typed: Grok, tmp_path: Path) -
     assert typed("config", "validate", "c.yaml").returncode == 0
 
 
+def test_config_show_says_where_each_value_is_from(typed: Grok, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("opt: {eps: 1e-7, beta1: 0.5}\ntrain.seed: 0\n")
+    shown = typed("config", "show", "-c", "s.yaml", "--lr", "0.5", "-s", "opt.beta1=0.8")
+    cells = [[part.strip() for part in line.split("#")] for line in shown.stdout.splitlines()]
+    for line in (
+        *(["eps: 1.0e-07", "s.yaml"], ["seed: 0", "s.yaml"], ["learning_rate: 0.5", "--lr"]),
+        *(["beta1: 0.8", "--set"], ["steps: 10000", "default"]),
+    ):
+        assert line in cells
+
+
 def test_config_schema_is_json(typed: Grok) -> None:
     schema = json.loads(typed("config", "schema").stdout)
     assert set(schema["properties"]) == set(SECTIONS)

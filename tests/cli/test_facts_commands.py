@@ -32,6 +32,9 @@ from grok_cli.figures.draft import Options
 from grok_cli.report import output
 from grok_cli.runs import measuring
 from grok_cli.runs.directory import create_run
+from grok_cli.sweeps.plan import plan_runs
+from grok_cli.sweeps.spec import Spec
+from grok_cli.sweeps.states import Entry, State
 from grok_cli.sweeps.studies import Overview, Study
 from tests.conftest import small_config
 from tests.typed import Grok, type_in
@@ -115,6 +118,16 @@ def test_an_export_says_which_runs_it_leaves_out_or_takes_though_they_are_not_fi
     assert (sorted(set(table["seed"])), set(table["metric"])) == ([1, 2], {"train/loss"})
 
 
+def test_where_no_run_is_left_it_is_said_why(two: Path) -> None:
+    for expression, message in (
+        ("status=diverged", "no finished run there; --all takes the others"),
+        ("seed=9", "no run there with seed=9"),
+    ):
+        for command in (["export-csv"], ["plot", "loss", "--terminal"]):
+            refused = type_in(two, *command, "--where", expression)
+            assert (refused.returncode, message in refused.stderr) == (2, True)
+
+
 def test_a_page_knows_the_command_that_makes_it_anew(two: Path, watched: Watched) -> None:
     calls = watched(output, "write_html")
     command = ["report", "runs", "--sweep", "ln-positions", "--where", "seed=1", "--inside", "0"]
@@ -159,7 +172,11 @@ def test_a_film_shows_the_steps_asked_for(
     monkeypatch.setattr(animate, "_frames", lambda *arguments: arguments)
     calls = watched(film, "write_film")
     command = "animate r f.gif --fps 3 --width 400 --from 10 --to 40"
-    for more, steps in (("", [10, 20, 30, 40]), (" --frames 2", [10, 40])):
+    for more, steps in (
+        ("", [10, 20, 30, 40]),
+        (" --frames 2", [10, 40]),
+        (" --from 0 --to 0", [0]),
+    ):
         assert type_in(tmp_path, *(command + more).split()).returncode == 1
         file, (files, name, width), fps = calls[-1][0]
         assert [int(shown.stem[5:]) for shown in files] == steps
@@ -199,6 +216,35 @@ def test_what_is_asked_of_a_branch_reaches_it(tmp_path: Path, watched: Watched) 
         assert (values["opt.learning_rate"], values["branch.scale"]) == (0.5, 2)
         assert (origin["opt.learning_rate"], origin["branch.at"]) == ("--lr", "--at")
         assert (donor and str(donor.path)) == giver
+
+
+@pytest.mark.parametrize(
+    ("states", "stopped", "code", "said"),
+    [
+        (("finished", "finished"), False, 0, ""),
+        (("finished", "diverged"), False, 1, ""),
+        (("failed", "finished"), False, 1, "not all runs finished"),
+        (("waiting", "finished"), False, 1, "not all runs finished"),
+        (("finished", "interrupted"), True, 130, "interrupted; go on with the same command: grok"),
+    ],
+)
+def test_a_sweep_ends_well_only_if_all_its_runs_do(
+    typed: Grok,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    states: tuple[State, ...],
+    stopped: bool,
+    code: int,
+    said: str,
+) -> None:
+    runs = plan_runs(Spec(grid={"model.ln_type": ["pre"]}), {}, [1, 2], tmp_path)
+    entries = [Entry(run, state) for run, state in zip(runs, states, strict=True)]
+    monkeypatch.setattr(cli_sweep.sweeps, "run_sweep", lambda *_, **options: entries)
+    monkeypatch.setattr(cli_sweep, "stop_on_signals", lambda: lambda: stopped)
+    told = typed("sweep", "--grid=model.ln_type=pre", "--seeds=1,2")
+    assert told.returncode == code
+    assert (said in told.stderr) if said else (told.stderr == "" or "diverged" in states)
+    assert told.stdout.splitlines()[-1] == "runs"
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from grok_cli.__main__ import run
+from grok_cli.__main__ import _show_warning, run
 from grok_cli.cli import config
-from grok_cli.errors import GrokError, UsageError
+from grok_cli.errors import GrokError, GrokWarning, UsageError
 from tests.typed import type_in
 
 START = "from grok_cli.__main__ import main; import sys; sys.argv = ['grok', 'config', 'schema']; "
@@ -75,6 +75,13 @@ def test_exhaustion_is_one_line(
     message = capsys.readouterr().err
     assert message.startswith("grok: ")
     assert message.count("\n") == 1
+
+
+def test_warnings_are_said_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    _show_warning(GrokWarning("x: left\x1bout"), GrokWarning, "f.py", 3)
+    assert capsys.readouterr().err == "grok: x: left\\x1bout\n"
+    _show_warning(RuntimeWarning("odd"), RuntimeWarning, "f.py", 3)
+    assert "f.py:3: RuntimeWarning: odd" in capsys.readouterr().err
 
 
 def test_mistake_of_the_program_is_not_hidden(failing: Callable[[BaseException], int]) -> None:

@@ -113,6 +113,16 @@ def test_a_damaged_run_stops_no_other_and_ends_with_1(
     assert len(result.stdout.splitlines()) >= 1
 
 
+@pytest.mark.parametrize("command", ["plot train/loss -t", "times", "report runs --inside 0"])
+def test_what_is_told_of_the_other_runs_ends_with_1(three: Path, command: str) -> None:
+    bad = make_run(three / "runs", ROWS, train__seed=9)
+    (bad / "config.yaml").write_text("- 1")
+    result = type_in(three, *command.split())
+    assert result.returncode == 1
+    assert f"skipped: runs/{bad.name}/config.yaml" in result.stderr
+    assert result.stdout
+
+
 def test_where_all_runs_are_damaged_nothing_is_exported(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs", ROWS)
     (run / "config.yaml").write_text("")

@@ -11,6 +11,7 @@ import pytest
 
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
+from grok_cli.runs.wandb_recorder import WandbRecorder, _Ending
 from tests.conftest import small_config
 from tests.typed import Grok
 
@@ -89,6 +90,35 @@ def test_each_row_is_sent_once_however_often_it_is_tried(
     assert typed("upload", "runs").returncode == 0
     ((_, rows),) = server.rows.items()
     assert [step for step, _ in rows] == steps(run)
+
+
+def test_another_project_gets_a_run_of_its_own(typed: Grok, server: Server, run: RunDir) -> None:
+    for project in ("p", "q", "q"):
+        assert typed("upload", "runs/a", "--project", project).returncode == 0
+    assert [len(rows) for rows in server.rows.values()] == [30, 30]
+    assert [started["project"] for started in server.started] == ["p", "q", "q"]
+
+
+def test_offline_rows_that_were_synced_are_not_written_again(server: Server, run: RunDir) -> None:
+    """Of two sessions one was synced; what the other had was not, and is dropped."""
+    config = run.config()
+    offline = config.model_copy(
+        update={"wandb": config.wandb.model_copy(update={"mode": "offline"})}
+    )
+    link = {"id": "x", "project": config.wandb.project, "entity": None, "sent": 12}
+    for synced, first in ((True, 13), (False, 1)):
+        run.wandb_file.write_text(json.dumps(link))
+        kept, dropped = (run.path / "wandb" / f"offline-run-{n}-x" for n in (1, 2))
+        for session in (kept, dropped):
+            session.mkdir(parents=True, exist_ok=True)
+        (kept / "run-x.wandb.synced").touch() if synced else None
+        server.rows.clear()
+        recorder = WandbRecorder(run, offline)
+        recorder.upload(_Ending(30, 0, {}))
+        assert recorder.problem == ""
+        assert [step for step, _ in server.rows["x"]] == list(range(first, 31))
+        assert (kept.exists(), dropped.exists()) == (synced, False)
+        (kept / "run-x.wandb.synced").unlink(missing_ok=True)
 
 
 def test_what_is_no_trained_run_is_refused(typed: Grok, server: Server, tmp_path: Path) -> None:

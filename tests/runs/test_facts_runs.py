@@ -9,14 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 from grok_cli.core.process import ProcessFacts
 from grok_cli.core.training import Trainer
-from grok_cli.errors import UsageError
+from grok_cli.errors import GrokWarning, UsageError
 from grok_cli.runs import files, recorder
 from grok_cli.runs.directory import RunDir, RunDirectoryError, find_runs, find_snapshots
-from grok_cli.runs.environment import environment, with_its_kernels
-from grok_cli.runs.files import read_json, write_output
+from grok_cli.runs.environment import environment, warn_of_other_kernels, with_its_kernels
+from grok_cli.runs.files import last_lines, read_json, write_output
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.measured import add_measured, read_measured
 from grok_cli.runs.recorder import RunRecorder
@@ -171,6 +172,27 @@ def test_a_run_goes_on_with_the_kernels_of_its_last_session(tmp_path: Path) -> N
         assert with_its_kernels(run, typed).run.kernels == "torch"
 
 
+def test_going_on_with_other_kernels_is_said(tmp_path: Path) -> None:
+    run, fast = make(tmp_path), {"engine": "FastEngine", "device": "cpu", "kernels": "numba"}
+    run.environment_file.write_text(json.dumps([fast]))
+    trainer = Trainer(small_config(run__kernels="torch"))
+    with pytest.warns(
+        GrokWarning, match=r"goes on with run\.kernels torch and had numba: from step 1"
+    ):
+        warn_of_other_kernels(run, trainer)
+    run.environment_file.write_text(json.dumps([fast, fast | {"kernels": "torch"}]))
+    warn_of_other_kernels(run, trainer)  # a warning would be an error
+
+
+def test_a_run_of_before_there_was_a_choice_of_draws_has_those_of_then(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    content = yaml.safe_load(run.config_file.read_text())
+    assert content["model"].pop("init_draws") == run.config().model.init_draws
+    run.config_file.write_text(yaml.safe_dump(content))
+    assert run.config().model.init_draws == "cpu"
+    assert run.config().model.d_model == 16
+
+
 def test_the_newest_value_of_a_metric_is_its_last_by_its_present_name() -> None:
     rows = Rows(("step", "a", "attention/attn_out_eff_rank"), ("1,0.5,2.0", "2,,3.0", "3,0.25,"))
     newest = {"step": 3.0, "a": 0.25, "attention/answer_out_effective_rank": 3.0}
@@ -236,6 +258,14 @@ def test_a_file_of_facts_that_is_too_large_counts_as_none(
     assert read_json(file) == {"a": 1}
     monkeypatch.setattr(files, "MOST_JSON", 7)
     assert read_json(file) is None
+
+
+def test_the_end_of_a_log_is_its_last_lines_that_are_not_empty(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    assert last_lines(log, 2) == []
+    log.write_text("a" * 20_000 + "\none  \n\ntwo\n  \nthree\n\n")
+    assert last_lines(log, 1) == ["three"]
+    assert last_lines(log, 3) == ["one", "two", "three"]
 
 
 def test_settings_stand_in_sections_or_under_their_whole_name(tmp_path: Path) -> None:

@@ -101,6 +101,18 @@ def test_named_runs_are_left(tmp_path: Path) -> None:
         plan_runs(spec, {}, [1], tmp_path / "sweep")
 
 
+def test_every_run_that_is_named_is_left_once(tmp_path: Path) -> None:
+    paths = [
+        create_run(tmp_path / name, small_config(train__seed=s)).path
+        for s, name in enumerate("abc")
+    ]
+    named = [str(paths[2]), str(paths[0]), str(paths[2])]
+    spec = spec_of({"from": {"run": named, "at": 5}, "base": {"branch.scale": 2}}, "spec")
+    runs = plan_runs(spec, {}, None, tmp_path / "sweep")
+    assert [one.relatives[0].path for one in runs] == [paths[2], paths[0]]
+    assert [one.config.train.seed for one in runs] == [2, 0]
+
+
 @pytest.mark.parametrize(
     ("origin", "message"),
     [

@@ -69,6 +69,23 @@ def test_an_equal_run_is_as_fast_and_another_is_scaled() -> None:
     assert Speeds([]).of(DEFAULT) is None
 
 
+def test_the_speed_of_the_run_nearest_in_work_is_scaled() -> None:
+    small, wide, deep = (
+        config(**{section: {key: value}})
+        for section, key, value in (
+            *(("data", "modulus", 23), ("model", "d_model", 256), ("model", "n_layers", 4)),
+        )
+    )
+    speeds = Speeds([(small, 400.0), (deep, 5.0)])
+    work = [step_work(one) for one in (small, wide, deep)]
+    assert work[0] < work[1] ** 2 / work[2] < work[1] < work[2]  # nearer to the deep one
+    assert speeds.of(wide) == pytest.approx(5.0 * work[2] / work[1])
+    assert [speeds.know(one) for one in (small, deep, DEFAULT)] == [True, True, False]
+    faster = config(train={"eval_every": 1})  # more work than DEFAULT, and less than three times
+    assert Speeds([(faster, 1.0)]).know(DEFAULT)
+    assert Speeds([(DEFAULT, 1.0)]).know(faster)
+
+
 def test_steps_that_were_made_do_not_count(tmp_path: Path) -> None:
     runs = plan_runs(Spec(grid={"model.ln_type": ["off", "pre"]}), {}, [1], tmp_path)
     speeds = Speeds([(DEFAULT, 10.0)])

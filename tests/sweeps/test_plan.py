@@ -1,6 +1,7 @@
 """Which runs a sweep consists of."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,27 @@ def test_threads_that_are_given_are_those_of_every_run(tmp_path: Path) -> None:
         sweep = plan_sweep(spec, LocalOptions(), tmp_path, fixed=fixed, seeds=[1])
         assert sweep.threads == threads
         assert {run.config.run.threads for run in sweep.runs} == {None}  # set where a run starts
+
+
+def test_a_sweep_with_a_name_takes_runs_from_beside_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec, beside = Spec(grid={"model.ln_type": ["off"]}, seeds=[1]), Path("runs/first")
+    (theirs,) = plan_runs(spec, {}, None, beside)
+    theirs.create()
+    for name, directory, reuse, taken in (
+        ("dir/mine.yaml", Path("runs/mine"), (), True),
+        ("dir/mine.yaml", Path("runs/mine"), None, False),
+        (None, Path("runs"), (), True),  # those below it
+        (None, Path("runs"), None, False),
+    ):
+        sweep = plan_sweep(replace(spec, name=name), LocalOptions(), fixed={}, reuse=reuse)
+        (run,) = sweep.runs
+        assert (sweep.directory, run.run.path.parent) == (directory, directory)
+        assert (run.taken_from is not None) == taken
+    unnamed = plan_sweep(spec, LocalOptions(), Path("other/own"), fixed={})
+    assert unnamed.runs[0].taken_from is None
 
 
 def test_default_sweep_is_six_placements_on_five_seeds(tmp_path: Path) -> None:
@@ -239,6 +261,14 @@ def test_what_is_typed_wins_over_the_grid_and_the_grid_over_the_base(tmp_path: P
     assert placements(plan_runs(spec, {"model.ln_type": "post"}, [1], tmp_path)) == ["post"]
     points = Spec(base={"model.ln_type": "off"}, points=[{"model.ln_type": "pre"}])
     assert placements(plan_runs(points, {}, [1], tmp_path)) == ["pre"]
+
+
+def test_a_seed_of_zero_is_a_seed(tmp_path: Path) -> None:
+    spec = Spec(points=[{"train.seed": 0}], seeds=[1, 2])
+    assert [run.config.train.seed for run in plan_runs(spec, {}, None, tmp_path)] == [0]
+    fixed = plan_runs(Spec(seeds=[1]), {"train.seed": 0}, None, tmp_path)
+    assert [run.config.train.seed for run in fixed] == [0]
+    assert parse_seeds("0,") == [0]
 
 
 def test_set_wins_over_a_file_of_settings(typed: Grok, tmp_path: Path) -> None:

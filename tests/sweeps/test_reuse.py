@@ -91,6 +91,10 @@ def test_the_run_nearest_to_its_end_is_taken(tmp_path: Path) -> None:
         mine, _ = take_over(planned(tmp_path / "z"), beside(tmp_path / "z"))
         assert mine.taken_from is not None
         assert mine.taken_from.path.parent.name == name
+    done(planned(tmp_path / "f")[0])  # another that is done: the first stays
+    mine, _ = take_over(planned(tmp_path / "z"), beside(tmp_path / "z"))
+    assert mine.taken_from is not None
+    assert mine.taken_from.path.parent.name == "e"
 
 
 def test_a_directory_of_another_name_counts_if_its_run_is_equal(tmp_path: Path) -> None:
