@@ -192,8 +192,8 @@ class Results:
     def measured(self) -> "Results":
         """The same without runs, and groups, of which nothing was measured."""
         groups = [
-            Group(g.settings, tuple(run for run in g.runs if run.metrics()), g.means, g.text)
-            for g in self.groups
+            replace(group, runs=tuple(run for run in group.runs if run.metrics()))
+            for group in self.groups
         ]
         kept = tuple(group for group in groups if group.runs or group.means)
         return Results(kept, self.keys, self.group_by, self.left_out, self.problems)

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from grok_cli.cli.app import COMMANDS, app
-from grok_cli.core.config import KEYS
+from grok_cli.core.config import KEYS, KNOWN
+from grok_cli.core.model_config import ModelConfig
+from grok_cli.core.placement import PLACEMENTS
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.pages import commands, interface, measures, settings, studies
 from grok_cli.pages.catalogue import SECTIONS, WRITTEN, linked, pages
 from grok_cli.pages.markdown import escaped, table
+from grok_cli.runs.settings import SHORT_NAMES
 from grok_cli.sweeps.spec import study_files
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,6 +44,17 @@ def test_a_page_that_stands_nowhere_comes_under_guides(
     monkeypatch.setattr("grok_cli.pages.catalogue.WRITTEN", tmp_path)
     found = pages(PROGRAM)
     assert (found["new"].title, found["new"].section) == ("A new one", "Guides")
+    assert found["new"].text() == "# A new one\n"
+    order = [name for name in found if not name.startswith("study-")]
+    assert order == ["speed", "new", "studies", "interface", "commands", "settings", "measures"]
+
+
+def test_pages_stand_in_the_order_of_their_headings() -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert list(PAGES) == [*listed, *(f"study-{name}" for name in STUDIES)]
+    assert {page.name: page.section for page in PAGES.values() if page.section} == {
+        name: section for section, names in SECTIONS.items() for name in names
+    }
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)
@@ -50,6 +65,9 @@ def test_every_measure_is_there_with_formula_cost_and_source(name: str) -> None:
     assert one.formula.replace("\\", "")[1:] in plain
     assert f"**Cost**: {one.cost}\n" in plain
     assert f"**Source**: {one.source}" in plain
+    columns = ", ".join(f"`{column}`" for column in one.columns(ModelConfig()))
+    assert f"**Columns**: {columns}\n" in section
+    assert f"| [`{name}`](#{name}) | {one.cost} | " in measures.every()
 
 
 def test_every_setting_is_there_with_its_flag_default_and_range() -> None:
@@ -61,6 +79,31 @@ def test_every_setting_is_there_with_its_flag_default_and_range() -> None:
     assert "| `partition` | `--partition` |" in text.split("### slurm")[1]
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_the_row_of_a_setting_tells_its_default_flag_and_help(
+    key: str, all_settings: dict[str, list[str]]
+) -> None:
+    flag, default, meaning, values = all_settings[f"`{key}`"]
+    field = KNOWN[key]
+    expected = field.get_default(call_default_factory=True, validated_data={})
+    told = yaml.safe_load(default.strip("`"))
+    assert told == (list(expected) if isinstance(expected, tuple) else expected)
+    names = [name for name, of in SHORT_NAMES.items() if of == key]
+    assert flag == "".join(f"`--{name.replace('_', '-')}`" for name in names)
+    assert meaning == escaped(field.description or "")
+    assert values
+
+
+def test_ranges_of_settings_are_those_of_their_checks(all_settings: dict[str, list[str]]) -> None:
+    for key, values in {
+        "data.test_ratio": "float > 0 < 1",
+        "opt.weight_decay": "float ≥ 0",
+        "train.steps": "int ≥ 1 ≤ 1,000,000,000",
+        "model.ln_type": ", ".join(f"`{name}`" for name in PLACEMENTS),
+    }.items():
+        assert all_settings[f"`{key}`"][-1] == values
+
+
 def test_every_command_is_there_with_its_options_and_examples() -> None:
     text = commands.every(PROGRAM)
     for name in COMMANDS:
@@ -69,6 +112,13 @@ def test_every_command_is_there_with_its_options_and_examples() -> None:
     assert "* `branch`: Leave a run at any of its steps, and go on from there with " in text
     assert "**Examples**:\n\n```console\n$ grok docs\n$ grok docs cite\n```" in text
     assert "Examples:\n" not in text.replace("**Examples**:\n", "")
+
+
+@pytest.fixture(scope="module")
+def all_settings() -> dict[str, list[str]]:
+    """The cells beside each setting in the tables."""
+    rows = re.findall(r"^\| (`[a-z]+\.\w+`) \| (.*) \|$", settings.every(), re.MULTILINE)
+    return {key: re.split(r" \| ?|(?<=\|) ", rest) for key, rest in rows}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +146,20 @@ def test_study_that_was_run_has_its_verdict_figures_and_published_steps(all_stud
     assert {f"ln-positions/{f.name}" for f in studies.figures("ln-positions")} >= set(
         re.findall(r"!\[.*?\]\((.*?)\)", text)
     )
+
+
+def test_published_steps_of_a_study_stand_in_their_columns() -> None:
+    heading = "| group | criterion | first seed | mean curve | last seed |\n"
+    texts = [studies.one(name) for name in ("ln-positions", "attention-pathways")]
+    tables = [text.split(heading)[1].partition("\n\n")[0] for text in texts]
+    rows = [row for table in tables for row in table.splitlines()[1:]]
+    found = {tuple(row.split(" | ")[:2]): row.split(" | ", 2)[2] for row in rows}
+    loss, accuracy = "test loss ≤ 0.01", "test accuracy ≥ 0.995"
+    assert found["| `pre-v`", loss] == "529 | 964 | 1,061 |"
+    assert found["| `attn-pre-qk`", loss] == "never | never | never |"
+    assert found["| `pre`", loss] == "– | 3,525 | – |"
+    assert found["| `pre`", accuracy] == "2,099 | 3,298 | 3,380 |"
+    assert ("| `pre-v`", accuracy) not in found
 
 
 def test_study_says_where_its_report_is_if_it_was_not_run_or_the_program_installed(

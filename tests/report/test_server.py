@@ -159,6 +159,7 @@ def test_everything_that_the_report_reads_changes_the_signature(runs: Path) -> N
         lambda: run.summary_file.write_text('{"status": "finished", "step": 30}'),
         lambda: (run.path / "snapshots").mkdir(exist_ok=True),
         lambda: run.measured_file.write_text("step,a\n10,1\n"),
+        lambda: (run.path / "claim.json").write_text("{}"),
     ):
         before = signature(runs)
         change()

@@ -75,7 +75,7 @@ def test_runs_are_chosen_by_their_status_while_they_are_read(tmp_path: Path) -> 
 def test_what_measured_nothing_is_left_out_and_the_rest_keeps_its_name(tmp_path: Path) -> None:
     make_run(tmp_path, ROWS, train__seed=1)
     (measured,) = Results.from_disk(tmp_path).runs
-    group = Group({"a": 1}, (measured, Run("empty")), text="the name")
+    group = Group({"a": 1}, (measured, Run("empty")), text="the name", usual={"b": 2})
     every = Results(
         (group, Group({"a": 2}, (Run("nothing"),))),
         ("a",),
@@ -86,7 +86,9 @@ def test_what_measured_nothing_is_left_out_and_the_rest_keeps_its_name(tmp_path:
     (kept,) = every.measured.groups
     for name in ("keys", "group_by", "left_out", "problems"):
         assert getattr(every.measured, name) == getattr(every, name)
-    assert (kept.settings, kept.runs, kept.text) == ({"a": 1}, (measured,), "the name")
+    assert kept.runs == (measured,)
+    for name in ("settings", "means", "text", "usual"):
+        assert getattr(kept, name) == getattr(group, name)
 
 
 def test_a_file_that_cannot_be_read_is_named(
