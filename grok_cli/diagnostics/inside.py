@@ -16,6 +16,7 @@ from grok_cli.diagnostics.waves import shares
 
 PLANES = 3  # of key frequencies that are shown
 TINY = 1e-30  # a weight of attention below that counts as that
+ROUNDING = 1e-9  # of the whole embedding: what is held of a wave below that is no direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,8 @@ def plane(embed: Float[Tensor, "p d"], frequency: int) -> Float[Tensor, "p 2"]:
 
     The directions are the parts of the table along cos and sin of 2 pi k a / p, made orthonormal
     in a way that turns neither more than the other (by their polar decomposition), so that a wave
-    of equal amplitudes is a circle. Scaled by the root of the table's mean squared norm.
+    of equal amplitudes is a circle. Scaled by the root of the table's mean squared norm. A wave
+    that has one direction only, as that of p / 2 for even p, lies on a line, the other value 0.
     Source: Liu et al. 2022, arXiv 2205.10343 (circles of embeddings), in the planes of Nanda et al.
     2023, arXiv 2301.05217.
     """
@@ -117,8 +119,9 @@ def plane(embed: Float[Tensor, "p d"], frequency: int) -> Float[Tensor, "p 2"]:
     centred = embed - embed.mean(dim=0)
     angle = 2 * torch.pi * frequency * torch.arange(p, dtype=embed.dtype) / p
     directions = torch.stack([angle.cos(), angle.sin()]) @ centred  # 2 d
-    left, _, right = torch.linalg.svd(directions, full_matrices=False)
+    left, extent, right = torch.linalg.svd(directions, full_matrices=False)
     scale = centred.square().sum(dim=1).mean().sqrt().clamp(min=TINY)
+    left = left * (extent > ROUNDING * p * scale)
     seen: Tensor = centred @ (left @ right).T / scale
     return seen
 

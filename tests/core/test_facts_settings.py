@@ -250,6 +250,14 @@ def test_what_only_the_first_weights_depend_on_is_no_change_that_a_branch_can_ma
     assert refused == of_shapes | of_start | {"model.subtract_init"}
 
 
+def test_unless_asked_nothing_leaves_the_machine_and_what_computes_is_chosen_here() -> None:
+    config = Config()
+    assert config.wandb.mode == "off"
+    assert (config.run.device, config.run.engine, config.run.kernels) == ("auto", "auto", "auto")
+    assert (config.run.threads, config.measure.diagnostics) == (None, {})
+    assert (config.run.save_every, config.run.state_every, config.run.state_at) == (500, None, ())
+
+
 def test_devices_are_the_cpu_and_gpus_by_number() -> None:
     for name in ("auto", "cpu", "cuda", "cuda:0", "cuda:12"):
         assert small_config(run__device=name).run.device == name

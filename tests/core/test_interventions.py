@@ -97,6 +97,16 @@ def test_perturbation_keeps_the_norm_or_the_direction() -> None:
     assert kept.equal(torch.zeros(3, dtype=torch.float64))  # nothing to turn
 
 
+def test_a_random_change_comes_after_the_choice_of_frequencies() -> None:
+    """Its waves of all frequencies stay."""
+    given = Given(P, frequencies=[2])
+    pure = after(given, frequencies="only").weights["embed"]
+    found = after(given, frequencies="only", perturb=0.1).weights["embed"]
+    assert (found - pure).norm() == pytest.approx(0.1 * pure.norm())
+    energy = torch.fft.rfft((found - pure)[:P, 0]).abs()
+    assert energy[1:].min() > 1e-3
+
+
 @pytest.mark.parametrize("keeps", ["nothing", "norm", "direction"])
 def test_each_parameter_has_a_random_change_of_its_own(keeps: str) -> None:
     """The unembedding is twice the embedding: the same change would leave it so."""

@@ -135,6 +135,18 @@ def test_papers_names_are_accepted(spelling: str, name: str) -> None:
     assert canonical_name(spelling) == name
 
 
+@pytest.mark.parametrize("ln_type", PLACEMENTS)
+def test_the_papers_names_say_which_inputs_are_normed(ln_type: str) -> None:
+    """M: the MLP's; A^qk: queries and keys; A^v: values; A*: all of attention's."""
+    placement = PLACEMENTS[ln_type]
+    assert canonical_name(placement.paper) == placement.name == ln_type
+    if placement.sites <= {"qk", "v", "mlp"}:
+        attention = [site for site in ("qk", "v") if site in placement.sites]
+        names = ["M"] if "mlp" in placement.sites else []
+        names += ["A*"] if len(attention) == 2 else [f"A^{site}" for site in attention]
+        assert placement.paper == ("+".join(names) or "No LN")
+
+
 def test_unknown_placement_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="off, attn-pre-qk, attn-pre-v"):
         canonical_name("club")

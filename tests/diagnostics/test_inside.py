@@ -92,10 +92,20 @@ def test_a_wave_of_equal_amplitudes_is_a_circle_and_others_are_seen_as_they_are(
     table = torch.zeros(p, 4).double()
     table[:, 0], table[:, 1] = 2 * angle.cos(), 2 * angle.sin()
     assert torch.allclose(plane(table, k), torch.stack([angle.cos(), angle.sin()], 1), atol=1e-9)
-    assert plane(table, 4).abs().max() < 1e-6 or torch.isfinite(plane(table, 4)).all()
+    assert plane(table, 4).abs().max() == 0  # there is no such wave
     table[:, 1] /= 2  # an ellipse of axes 2 and 1
     radii = plane(table, k).norm(dim=1)
     assert radii.max() / radii.min() == pytest.approx(2, rel=0.1)
+
+
+def test_the_highest_frequency_of_an_even_p_lies_on_a_line() -> None:
+    """(-1)^a beside a circle: each half of the table's mean squared norm, which is 2."""
+    angle = torch.pi * torch.arange(8).double() / 4
+    table = torch.stack([(-1.0) ** torch.arange(8), angle.cos(), angle.sin()], dim=1)
+    seen = plane(table, 4)
+    assert torch.allclose(seen[:, 0].abs(), torch.full((8,), 0.5**0.5).double())
+    assert torch.equal(seen[1:, 0].sign(), -seen[:-1, 0].sign())
+    assert seen[:, 1].abs().max() < 1e-12
 
 
 def test_distance_counts_from_the_right_class_round_the_circle() -> None:
