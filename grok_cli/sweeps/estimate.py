@@ -28,9 +28,12 @@ PACE = (
     "model.n_layers",
     "model.d_model",
     "model.mlp_ratio",
+    "model.mlp_type",
     "train.batch_size",
     "train.dtype",
     "train.eval_every",
+    "train.eval_spacing",
+    "run.engine",
     "measure.diagnostics",
 )
 USUAL_SPEED = 20.0  # steps per second of the published run, on one core

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from grok_cli.bench import compare
 from grok_cli.cli import animate, selection, studies, train_view
 from grok_cli.cli import branch as cli_branch
 from grok_cli.cli import sweep as cli_sweep
+from grok_cli.cli.entropy import _plot as plot_entropy
 from grok_cli.cli.inspect_network import _print as print_findings
 from grok_cli.cli.runs import _without_digests
 from grok_cli.cli.signals import stop_on_signals
@@ -27,7 +29,7 @@ from grok_cli.core.config import Config
 from grok_cli.diagnostics import findings
 from grok_cli.diagnostics.findings import Answer, Findings
 from grok_cli.errors import GrokError
-from grok_cli.figures import catalogue, film
+from grok_cli.figures import catalogue, course, film
 from grok_cli.figures.draft import Options
 from grok_cli.report import output
 from grok_cli.runs import measuring
@@ -143,6 +145,29 @@ def test_a_page_knows_the_command_that_makes_it_anew(two: Path, watched: Watched
     )
 
 
+def test_entropy_is_drawn_run_by_run_and_layer_by_layer(watched: Watched) -> None:
+    def at(name: str, step: int, *entropies: float) -> Any:
+        model = SimpleNamespace(n_layers=len(entropies))
+        return SimpleNamespace(
+            place=Path(name),
+            name=name,
+            snapshot=SimpleNamespace(step=step, config=SimpleNamespace(model=model)),
+            values={
+                f"attention/{of}attn_score_entropy": value
+                for of, value in zip(("", "layer1/"), entropies, strict=False)
+            },
+        )
+
+    calls = watched(course, "lines_chart")
+    with pytest.raises(GrokError, match="seen"):
+        plot_entropy(Path("e.png"), [at("a", 0, 1.0), at("a", 5, 0.5), at("b", 9, 0.75, 0.25)])
+    _, lines, levels = calls[0][0]
+    assert lines == [
+        *(("a", [0, 5], [1.0, 0.5]), ("b, layer 0", [9], [0.75]), ("b, layer 1", [9], [0.25])),
+    ]
+    assert [level.y for level in levels] == [math.log(3)]
+
+
 def test_a_benchmark_measures_what_is_asked_for(tmp_path: Path, watched: Watched) -> None:
     calls = watched(compare, "measure")
     command = "bench --ln-type pre --eval-every 0,5 --threads 2 --rounds 4"
@@ -255,9 +280,12 @@ def test_a_sweep_ends_well_only_if_all_its_runs_do(
         ("--reuse x --no-reuse", "--reuse and --no-reuse: choose one"),
     ],
 )
-def test_what_a_sweep_is_told_twice_is_refused(typed: Grok, typed_in: str, message: str) -> None:
+def test_what_a_sweep_is_told_twice_is_refused(
+    typed: Grok, watched: Watched, typed_in: str, message: str
+) -> None:
+    calls = watched(cli_sweep.sweeps, "run_sweep")
     refused = typed("sweep", *typed_in.split())
-    assert (refused.returncode, message in refused.stderr) == (2, True)
+    assert (refused.returncode, message in refused.stderr, calls) == (2, True, [])
 
 
 def test_the_same_command_is_told_without_its_action(monkeypatch: pytest.MonkeyPatch) -> None:

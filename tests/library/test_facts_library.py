@@ -12,7 +12,7 @@ import torch
 import grok_cli as grok
 from grok_cli.errors import GrokError, UsageError
 from grok_cli.executors.local import LocalOptions
-from grok_cli.library import progress, sweeping
+from grok_cli.library import bringing, progress, sweeping
 from grok_cli.library.progress import RunLine, SweepLine, bar, stop_on_interrupt
 from grok_cli.library.settings import plain, settings_of
 from grok_cli.library.training import _as_begun
@@ -81,6 +81,28 @@ def test_what_is_asked_of_a_sweep_reaches_it(monkeypatch: pytest.MonkeyPatch) ->
     assert told("rmsnorm")[0].name == "rmsnorm"
     with pytest.raises(UsageError, match=r"train\.seed: given by the sweep or a setting, and by"):
         grok.sweep(grid, seeds=2, seed=3)
+
+
+def test_the_same_branch_again_goes_on_with_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = RunDir(tmp_path / "parent")
+    parent.write_config(small_config())
+    parent.summary_file.write_text('{"status": "finished", "step": 60}')
+    brought: list[Any] = []
+    monkeypatch.setattr(bringing, "bring_to_end", lambda *arguments: brought.append(arguments))
+    run = grok.Run(parent.path)
+    for decay in (0.5, 0.5, 0.25):
+        found = run.branch(at=20, weight_decay=decay, runs_dir=tmp_path, progress=False)
+        RunDir(found.path).metrics_file.write_text("step\n")  # it has begun
+        directory, config, progress, _ = brought[-1]
+        assert (directory.path, config.opt.weight_decay, progress) == (found.path, decay, False)
+    assert len({call[0].path for call in brought}) == 2
+    run.branch(at=20, weight_decay=0.5, runs_dir=tmp_path, name="mine")
+    RunDir(tmp_path / "mine").metrics_file.write_text("step\n")
+    run.branch(at=20, weight_decay=0.5, runs_dir=tmp_path, name="mine")
+    with pytest.raises(UsageError, match="mine holds a run already"):
+        run.branch(at=30, weight_decay=0.5, runs_dir=tmp_path, name="mine")
 
 
 def grid_of(*placements: str) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from grok_cli.runs.files import read_json
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.relatives import find_run, step_of
 from grok_cli.runs.states import trainer_at
-from grok_cli.runs.tensor_files import load_tensors
+from grok_cli.runs.tensor_files import load_tensors, save_tensors
 from tests.conftest import small_config
 
 STEPS = 30
@@ -162,6 +162,22 @@ def test_first_part_is_the_parents_own(parent: RunDir) -> None:
         assert one.samefile(two)
     assert (read_json(branch.origin_file) or {})["state_of_step"] == 12
     assert branch.sessions()[0]["from_step"] == 14
+
+
+def test_a_branch_knows_the_phases_before_it_and_keeps_them_when_it_goes_on(
+    parent: RunDir, tmp_path: Path
+) -> None:
+    own = RunDir(shutil.copytree(parent.path, tmp_path / "parent"))
+    state = load_tensors(own.state_file(12))
+    own.state_file(12).unlink()
+    save_tensors(own.state_file(12), state | {"phases": state["phases"] | {"memorised": 5}})
+    config = branch_config(own.config(), 12, {"train.steps": 16})
+    run = create_branch(tmp_path / "branch", config, own)
+    stop = iter([False, True])
+    assert train_run(run, config, should_stop=lambda: next(stop)).status == "interrupted"
+    assert run.summary()["memorised_at"] == 5
+    assert train_run(run, config).status == "finished"
+    assert run.summary()["memorised_at"] == 5
 
 
 def test_more_can_be_measured_from_the_branch_on(parent: RunDir) -> None:

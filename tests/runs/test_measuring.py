@@ -14,6 +14,7 @@ from grok_cli.core.training import Trainer
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import GrokError, UsageError
+from grok_cli.runs import measuring
 from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
@@ -145,6 +146,16 @@ def test_of_a_diverged_network_every_metric_is_empty(run: RunDir) -> None:
     files = [run.snapshot_file(step) for step in (20, 30)]
     assert last_frequencies(files) == last_frequencies(files[:1])
     assert [snapshot.step for snapshot, _ in insides(files)] == [20]
+
+
+def test_planes_are_those_of_the_last_snapshot(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "key_planes", lambda table: (table.shape[0], table[0, 0].item()))
+    files = [run.snapshot_file(step) for step in (0, 10, 30)]
+    last = load_snapshot(files[-1]).weights["embed"]
+    assert last_frequencies(files) == (7, last[0, 0].item())  # of the elements alone
+    assert last_frequencies([]) is None
 
 
 def test_a_directory_is_looked_at_in_its_last_snapshot(run: RunDir, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from grok_cli.core.config import KEYS, LATER, MOVED, SECTIONS, Config, affects_result
 from grok_cli.runs.settings import (
+    SHORT_NAMES,
+    USUAL_NAMES,
     SettingsError,
     build_config,
     dump_config,
@@ -33,6 +35,14 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
     assert origin["model.d_model"] == "--d-model"
     assert origin["opt.beta2"] == "--set"
     assert origin["train.steps"] == "default"
+
+
+def test_a_short_name_is_the_end_of_the_setting_that_it_stands_for() -> None:
+    others = {"lr": "opt.learning_rate", "wandb": "wandb.mode", "measure": "measure.diagnostics"}
+    for name, key in SHORT_NAMES.items():
+        assert key == others[name] if name in others else key.endswith(name)
+        assert key in KEYS
+    assert set(USUAL_NAMES.values()) <= set(KEYS)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ import pytest
 from grok_cli.bench.stopwatch import StepTime
 from grok_cli.core.config import Config
 from grok_cli.errors import GrokError
-from grok_cli.sweeps.estimate import Speeds, forecast, measure_unknown, recorded_speeds, step_work
+from grok_cli.sweeps.estimate import (
+    Speeds,
+    forecast,
+    measure_unknown,
+    pace,
+    recorded_speeds,
+    step_work,
+)
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import Spec
 from tests.conftest import small_config
@@ -45,7 +52,26 @@ def test_work_of_the_published_step_is_that_of_its_products() -> None:
 def test_work_grows_with_the_size_of_the_problem(
     sections: dict[str, dict[str, object]], least: float, most: float
 ) -> None:
-    assert least < step_work(config(**sections)) / step_work(DEFAULT) < most
+    other = config(**sections)
+    assert least < step_work(other) / step_work(DEFAULT) < most
+    if "ln_type" not in sections.get("model", {}):  # which matters less than one measures
+        assert pace(other) != pace(DEFAULT)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        *({"train": {"dtype": "float64"}}, {"measure": {"diagnostics": {"ntk": 10}}}),
+        *({"data": {"task": "s5"}}, {"data": {"test_ratio": 0.5}}),
+        *({"model": {"mlp_ratio": 2}}, {"model": {"mlp_type": "gated"}}),
+    ],
+    ids=str,
+)
+def test_the_speed_of_a_run_tells_nothing_of_one_that_computes_more(
+    sections: dict[str, dict[str, object]],
+) -> None:
+    assert pace(config(**sections)) != pace(DEFAULT)
+    assert pace(config(train={"seed": 1}, opt={"weight_decay": 0.0})) == pace(DEFAULT)
 
 
 def test_a_gated_mlp_is_three_matrices() -> None:

@@ -147,7 +147,7 @@ def test_sweep_file_gives_grid_points_and_seeds(tmp_path: Path) -> None:
 def test_wandb_sweep_file_is_run_as_a_grid(tmp_path: Path) -> None:
     file = tmp_path / "wandb.yaml"
     file.write_text(
-        "program: train.py\nmethod: grid\nproject: mine\ndescription: Which?\n"
+        "program: train.py\nmethod: grid\nproject: mine\nentity: us\ndescription: Which?\n"
         "parameters:\n"
         "  data.modulus: {value: 97}\n"
         "  train.seed: {values: [1, 2]}\n"
@@ -157,7 +157,8 @@ def test_wandb_sweep_file_is_run_as_a_grid(tmp_path: Path) -> None:
     runs = plan_runs(read_spec(file), {}, None, tmp_path)
     points = {(run.config.model.ln_type, run.config.train.seed) for run in runs}
     assert points == {("off", 1), ("off", 2), ("pre", 1), ("pre", 2)}
-    assert {(run.config.data.modulus, run.config.wandb.project) for run in runs} == {(97, "mine")}
+    assert {run.config.data.modulus for run in runs} == {97}
+    assert {(run.config.wandb.project, run.config.wandb.entity) for run in runs} == {("mine", "us")}
 
 
 @pytest.mark.parametrize(
@@ -347,8 +348,8 @@ def test_many_runs_are_asked_about(typed: Grok, tmp_path: Path) -> None:
     assert typed("sweep", "--seeds", "456", "--ln-type", "pre", "--status").returncode == 0
 
 
-def test_a_sweep_of_a_hundred_runs_and_one_that_was_begun_are_not_asked_about(
-    tmp_path: Path,
+def test_a_sweep_of_few_runs_and_one_that_was_begun_are_not_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixed = {"train.steps": 1, "model.ln_type": "off"}
 
@@ -356,9 +357,10 @@ def test_a_sweep_of_a_hundred_runs_and_one_that_was_begun_are_not_asked_about(
         seeds = list(range(count))
         return why_ask(plan_sweep(PAPER, LocalOptions(), tmp_path, fixed=fixed, seeds=seeds))
 
-    assert (asked(100), asked(101)) == (None, "101 runs are to be trained")
-    plan_runs(PAPER, fixed, [7], tmp_path)[0].create()
-    assert asked(101) is None
+    monkeypatch.setattr("grok_cli.sweeps.sweep.MANY_RUNS", 4)
+    assert (asked(4), asked(5)) == (None, "5 runs are to be trained")
+    plan_runs(PAPER, fixed, [2], tmp_path)[0].create()
+    assert asked(5) is None
 
 
 def test_what_takes_days_is_asked_about(typed: Grok, tmp_path: Path) -> None:
