@@ -6,7 +6,7 @@ AVX-512 unused: there oneDNN is twice as fast. Torch has one door to it, the ope
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 import torch.nn.functional as F
@@ -75,13 +75,14 @@ class _Linear(torch.autograd.Function):
 class ByOneDnn(TorchFunctionMode):
     """Within it this thread's products with a matrix are oneDNN's; differentiable."""
 
+    @no_type_check  # takes anything, and is called for each operation
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if func in MATMUL and args[0].dim() > 1 and args[1].dim() == 2:
-            return _Linear.apply(args[0], args[1].T)  # type: ignore[no-untyped-call]
+            return _Linear.apply(args[0], args[1].T)
         if func is F.linear:
-            return _Linear.apply(args[0], args[1]) + args[2]  # type: ignore[no-untyped-call]
+            return _Linear.apply(args[0], args[1]) + args[2]
         return func(*args, **(kwargs or {}))
 
 
