@@ -65,6 +65,13 @@ def test_waves_of_frequencies_stay_or_go_and_the_mean_stays(
         assert weights[name][P, 0] == factor * 7
 
 
+def test_each_column_keeps_its_own_mean() -> None:
+    before = State({"embed": torch.tensor([[1.0, 5.0]]).expand(P, 2)}, {})
+    branch = BranchConfig.model_validate(PARENT | {"frequencies": "only"})
+    found = intervene(before, branch, Given(P, frequencies=[2])).weights["embed"]
+    torch.testing.assert_close(found, before.weights["embed"])
+
+
 def test_only_leaves_the_mean_out() -> None:
     assert only(torch.ones(5, 2), torch.tensor([1])).abs().max() < 1e-12
 
@@ -208,6 +215,8 @@ def test_adam_and_adamw_go_on_with_each_others_moments_and_steps() -> None:
     for before, after_ in ((adam, adamw), (adamw, adam), (adam, adam)):
         moments = moments_of(before, ["w"])
         assert moments == {"m": {"w": 1}, "v": {"w": 2}, "t": {"w": 5}}
+        of_two = moments_of({name: [*value, 2 * value[0]] for name, value in before.items()}, "ba")
+        assert of_two == {"m": {"b": 1, "a": 2}, "v": {"b": 2, "a": 4}, "t": {"b": 5, "a": 10}}
         begun = {name: [torch.zeros_like(value[0])] for name, value in after_.items()}
         assert optimizer_state(begun, moments) == after_
 

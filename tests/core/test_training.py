@@ -198,7 +198,7 @@ class Counted:
     columns = ("seen",)
 
     def measure(self, *_: object) -> dict[str, float]:
-        return {"seen": 7.0}
+        return dict.fromkeys(self.columns, 7.0)
 
 
 class Told(Memory):
@@ -218,13 +218,16 @@ class Told(Memory):
 def test_a_diagnostic_is_measured_at_step_1_and_at_multiples_of_its_period() -> None:
     log: list[object] = []
     told = Told(log)
-    Trainer(small_config(train__steps=45)).run(told, [Counted()])
-    assert [row["step"] for row in told.table if "seen" in row] == [1, 20, 40]
-    assert told.table[0]["seen"] == 7
+    other = Counted()
+    other.every, other.columns = 10, ("other",)
+    Trainer(small_config(train__steps=45)).run(told, [other, Counted()])
+    for column, steps in (("seen", [1, 20, 40]), ("other", [1, 10, 20, 30, 40])):
+        assert [row["step"] for row in told.table if column in row] == steps
+        assert told.table[0][column] == 7
     columns = [
         *("train/loss", "train/accuracy"),
         *("grads/weight_norm", "grads/grad_norm", "grads/update_norm"),
-        *("test/loss", "test/accuracy", "seen"),
+        *("test/loss", "test/accuracy", "other", "seen"),
     ]
     assert log == [("start", 0, columns), ("finish", 45, "finished", "")]
 

@@ -1,5 +1,6 @@
 """What is found in the clock, which adds with the frequencies 3 and 5, and its answers."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from grok_cli.core.loss import row_losses
 from grok_cli.core.tasks import TASKS
 from grok_cli.diagnostics.findings import ask, findings_of
 from grok_cli.diagnostics.inside import look
+from grok_cli.diagnostics.measures.progress import answer_waves
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.diagnostics.subject import Subject
 from grok_cli.errors import UsageError
@@ -73,6 +75,10 @@ def test_findings_of_every_layer_are_those_of_the_diagnostics() -> None:
         for head, weights in enumerate(found.attention[layer]):
             drawn = seen.attention[layer, head].mean(dim=(1, 2))
             assert weights == pytest.approx(drawn.tolist(), rel=1e-6)
+    waves = answer_waves(subject)
+    assert waves is not None
+    assert found.keys == [(k, waves.share.tolist()[k - 1]) for k in waves.keys.tolist()]
+    assert [share for _, share in found.keys] == sorted((s for _, s in found.keys), reverse=True)
     values = DIAGNOSTICS["rank"].measure(subject)
     assert found.rank == values["alpha_req/rank_test"]
     assert found.effective_rank == values["alpha_req/effective_rank_test"]
@@ -86,6 +92,16 @@ def test_each_answer_is_right_or_wrong_as_it_is_drawn(task: str) -> None:
         given = ask(subject, task, a, b)
         assert bool(seen.right[a, b]) == (given.answer == given.truth)
         assert bool(seen.train[a, b]) == (given.split == "train")
+
+
+def test_a_network_that_knows_its_training_rows_alone_is_on_the_plateau() -> None:
+    """The rows that happen to be right, as its training rows, and the others."""
+    model, dataset = small_network(p=7)
+    right = model(dataset.tokens).argmax(dim=1) == dataset.labels
+    rows = torch.arange(49)
+    known = dataclasses.replace(dataset, train=rows[right], test=rows[~right])
+    found = findings_of(Subject(model, known))
+    assert (found.accuracy, found.phase) == ({"train": 1.0, "test": 0.0}, "plateau")
 
 
 def test_products_have_no_waves_to_be_found() -> None:

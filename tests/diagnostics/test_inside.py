@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from grok_cli.diagnostics.findings import findings_of
-from grok_cli.diagnostics.inside import Inside, by_distance, look, on_grid, plane
+from grok_cli.diagnostics.inside import Inside, by_distance, key_planes, look, on_grid, plane
 from grok_cli.diagnostics.subject import Subject
 from tests.diagnostics.builders import CLOCK_FREQUENCIES, clock, small_subject
 
@@ -106,6 +106,13 @@ def test_the_highest_frequency_of_an_even_p_lies_on_a_line() -> None:
     assert torch.allclose(seen[:, 0].abs(), torch.full((8,), 0.5**0.5).double())
     assert torch.equal(seen[1:, 0].sign(), -seen[:-1, 0].sign())
     assert seen[:, 1].abs().max() < 1e-12
+
+
+def test_planes_are_of_the_frequencies_that_hold_most_of_the_variance() -> None:
+    """(-1)^a of variance 1.44, whose Fourier transform counts double, and a circle of 1.69."""
+    angle = torch.pi * torch.arange(8).double() / 4
+    waves = [1.2 * (-1.0) ** torch.arange(8), 1.3 * angle.cos(), 1.3 * angle.sin()]
+    assert key_planes(torch.stack(waves, dim=1))[:2] == (1, 4)
 
 
 def test_distance_counts_from_the_right_class_round_the_circle() -> None:

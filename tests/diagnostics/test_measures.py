@@ -1,5 +1,6 @@
 """Attention entropy, margins, waves and the rest, on inputs whose answer is known on paper."""
 
+import copy
 import math
 from statistics import fmean, pstdev
 
@@ -47,6 +48,19 @@ def test_entropy_of_averaged_heads_is_not_the_average_of_entropies() -> None:
     assert measured.answer_entropy == pytest.approx(math.log(2))
     assert measured.head_entropy == [0, 0]
     assert measured.out_effective_rank == pytest.approx(4)
+
+
+def test_each_head_has_its_own_entropy() -> None:
+    """One that looks at a alone, one at a and b, one at all; the last query looks elsewhere."""
+    shares = torch.tensor([[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3])
+    weights = shares[:, None].repeat(1, 3, 1)  # head query key
+    weights[:, 2] = shares.roll(1, dims=0)
+    measured = layer_attention(weights.expand(4, 3, 3, 3), torch.eye(4)[:, None].expand(4, 3, 4))
+    sizes = [0, math.log(2), math.log(3)]
+    last = [sizes[2], *sizes[:2]]
+    assert measured.answer_head_entropy == pytest.approx(last)
+    means = [(2 * size + at_last) / 3 for size, at_last in zip(sizes, last, strict=True)]
+    assert measured.head_entropy == pytest.approx(means)
 
 
 def test_answer_entropy_is_that_of_the_last_query() -> None:
@@ -111,6 +125,10 @@ def test_any_frequency_below_p_half_is_a_circle_wherever_its_centre_lies(p: int)
         assert embedding_circularity(circle) == pytest.approx(1)
         among_six = circle @ torch.randn(2, 6, generator=rng(), dtype=torch.float64)
         assert embedding_circularity(among_six) == pytest.approx(1)  # four have no extent
+
+
+def test_the_highest_frequency_of_an_even_p_is_no_circle() -> None:
+    assert embedding_circularity((-1.0) ** torch.arange(8)[:, None]) == pytest.approx(0, abs=1e-9)
 
 
 def test_circularity_is_the_mean_over_the_first_four_components() -> None:
@@ -211,6 +229,27 @@ def test_group_norms_add_up_to_the_norm_of_all() -> None:
     assert math.hypot(*norms.values()) == pytest.approx(float(total))
     assert norms["pos"] == pytest.approx(float(model.pos.norm()))
     assert set(norms) == {"embed", "pos", "unembed", "layer0.attn", "layer0.mlp"}
+
+
+def test_norms_of_every_group_are_those_of_its_parameters() -> None:
+    """Weights that were nine tenths before the update and a half at the start."""
+    model, dataset = small_network(ln_type="pre", n_layers=2)
+    weights = {name: p.detach() for name, p in model.trainable().items()}
+    initial = copy.deepcopy(model)
+    for parameter in initial.parameters():
+        parameter.data *= 0.5
+    before = {name: 0.9 * weight for name, weight in weights.items()}
+    values = DIAGNOSTICS["norms"].measure(Subject(model, dataset, initial, previous=before))
+    starts = {
+        **{name: f"{name}." for name in ("embed", "pos", "unembed")},
+        **{f"layer{i}.{p}": f"blocks.{i}.{p}." for i in (0, 1) for p in ("attn", "mlp", "norms")},
+    }
+    assert len(values) == 4 * len(starts)
+    for group, start in starts.items():
+        own = [w.flatten() for name, w in weights.items() if f"{name}.".startswith(start)]
+        norm = float(torch.cat(own).norm())
+        for kind, factor in (("weight", 1), ("update", 0.1), ("from_init", 0.5)):
+            assert values[f"norms/{group}/{kind}"] == pytest.approx(factor * norm)
 
 
 def test_gradient_norms_are_those_of_training() -> None:
