@@ -245,7 +245,9 @@ def test_times_fall_at_each_event_and_mark_runs_without_one() -> None:
     assert line.y[fall - 1 : fall + 1].tolist() == [1.0, 0.75]
     assert line.x[fall - 1] == 49
     assert line.y[-1] == 0.5
-    assert [(point.sign, point.x) for point in chart.points] == [("x", 300), ("|", 300)]
+    assert [(point.sign, point.x, point.y) for point in chart.points] == [
+        *(("x", 300, 0.5), ("|", 300, 0.5))
+    ]
     tips = [point.tip.partition(", ")[2] for point in chart.points]
     assert tips == ["seed 3: diverged at step 300", "seed 2: not generalised by step 300"]
     assert 'class="sign' in figure_html(chart)

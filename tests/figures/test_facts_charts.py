@@ -1,5 +1,6 @@
 """Facts of charts: what stands above and beside them, where their axes end, what lies beneath."""
 
+import json
 import shutil
 import zlib
 from base64 import b64decode
@@ -25,6 +26,7 @@ from grok_cli.figures.packed import Blob, pack_frames
 from grok_cli.figures.style import GREY, OF_PLACEMENT
 from grok_cli.results import Results
 from grok_cli.results.group import Group
+from grok_cli.runs.directory import RunDir
 from tests.diagnostics.builders import small_subject
 from tests.figures.written import accuracies, placements, run
 from tests.written_runs import Rows, make_run
@@ -438,3 +440,28 @@ def test_a_chart_says_how_its_numbers_are_defined() -> None:
         "attention weight of the answer's position over all pairs, dark 0, light 1",
     )
     assert said["answers"][1] == "right and wrong, of all pairs; training pairs are marked"
+
+
+def test_branches_that_left_at_a_phase_are_drawn_from_the_first_on(tmp_path: Path) -> None:
+    steps: list[float | None] = [1, 2, 3, 4, 5]
+    for seed, at in ((1, 4), (2, 2)):
+        parent = make_run(tmp_path, {"step": steps, "test/loss": [9.0] * 5}, train__seed=seed)
+        rows: Rows = {"step": steps, "test/loss": [float(seed), 2.0, 3.0, 4.0, 5.0]}
+        settings = {"branch__parent": parent.name[-10:], "branch__at": "memorised"}
+        run = make_run(tmp_path, rows, train__seed=seed, **settings)  # type: ignore[arg-type]
+        RunDir(run).origin_file.write_text(json.dumps({"step": at}))
+    chart = make_chart("branches-loss", Results.from_disk(tmp_path))
+    parents, branches = chart.lines
+    assert (parents.x.tolist(), parents.y.tolist()) == ([1, 2, 3, 4, 5], [9] * 5)
+    assert branches.x.tolist() == [2, 3, 4, 5]
+    assert [(point.x, point.y) for point in chart.points] == [(4, 4), (2, 2)]
+
+
+def test_a_bar_of_a_mean_alone_has_a_line_from_its_highest_to_its_lowest_curve() -> None:
+    table = pl.DataFrame(
+        {"step": [10, 20, 30], "mean": [0.1, 1.0, 1.0], "min": [0.1, 0.9, 1.0], "max": [1.0] * 3}
+    )
+    results = Results((Group({}, means={"test/accuracy": table}, text="one"),))
+    (bar,) = make_chart("generalisation", results).bars
+    assert (bar.end, bar.low, bar.high) == (20, 10, 30)
+    assert (bar.numbers, bar.tip, bar.note) == ("20, 10..30", "one: mean 20", "")

@@ -144,6 +144,15 @@ def test_the_page_draws_curves_bands_marks_and_levels_where_they_are() -> None:
     def at(x: float, value: float) -> str:
         return f"{x:.1f} {256 - 24.6 * value:.1f}"
 
+    ticks = re.findall(r'<text class="tick" x="(.*?)" y="(.*?)" text-anchor="(.*?)">(.*?)<', html)
+    along_x = {text: x for x, _, anchor, text in ticks if anchor == "middle"}
+    assert {text: float(x) for text, x in along_x.items() if text in ("1", "10", "1,000")} == {
+        **{"1": 58, "10": pytest.approx(third, abs=0.1), "1,000": 468}
+    }
+    along_y = {text: float(y) - 4.5 for _, y, anchor, text in ticks if anchor == "end"}
+    assert {text: along_y[text] for text in ("0", "4", "10")} == pytest.approx(
+        {"0": 256, "4": 256 - 24.6 * 4, "10": 10}, abs=0.1
+    )
     assert drawn("line g0") == [f"M{at(58, 2)}L{at(third, 4)}L{at(468, 8)}"]
     assert drawn("line g1 dashed") == [f"M{at(58, 1)}L{at(third, 1)}L{at(468, 3)}"]
     top = [at(58, 3), at(third, 6), at(468, 9)]

@@ -194,6 +194,17 @@ def test_pages_that_a_page_names_are_there(name: str) -> None:
     assert set(re.findall(r"`grok docs ([a-z][\w-]*)`", text)) <= PAGES.keys()
 
 
+def test_a_long_formula_is_cut_at_a_pause() -> None:
+    for formula, short in (
+        ("abc de", "abc de"),
+        ("abc; de, fg", "abc …"),
+        ("ab, cd, efghij", "ab, cd …"),
+        ("ab cd efghij", "ab cd …"),
+        ("abcdefghijkl", "abcdefghijkl"),
+    ):
+        assert measures._short(formula, 8) == short
+
+
 def test_markdown_of_plain_text_shows_it() -> None:
     assert escaped("a_b * |x| < <y>") == r"a\_b \* \|x\| < &lt;y>"
     assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"

@@ -26,7 +26,15 @@ from grok_cli.report.pages import (
 )
 from grok_cli.report.published import published
 from grok_cli.report.report import Report, Spread, make_report
-from grok_cli.report.scrubber import FRAMES, MOST_FRAMES, MOST_RUNS, POINTS, Frames, make_scrubber
+from grok_cli.report.scrubber import (
+    FRAMES,
+    MOST_FRAMES,
+    MOST_RUNS,
+    POINTS,
+    USUAL,
+    Frames,
+    make_scrubber,
+)
 from grok_cli.report.server import HEADERS, LivePage
 from grok_cli.sweeps.spec import spec_named
 from tests.diagnostics.builders import small_subject
@@ -55,6 +63,8 @@ def test_a_spread_has_its_range_where_there_is_one() -> None:
 def test_texts_of_steps_and_of_markdown() -> None:
     assert (step_text(math.inf), step_text(1234.6)) == ("never", "1,235")
     assert markdown_text("a\nb_c") == r"a b\_c"
+    for sign in "\\`*_{}[]<>#|~!":
+        assert markdown_text(f"a{sign}b") == f"a\\{sign}b"
 
 
 def test_the_preview_lies_beside_its_page() -> None:
@@ -390,6 +400,23 @@ def test_the_seed_of_most_groups_is_looked_into(tmp_path: Path) -> None:
     assert len(head["runs"]) == 5
     four = [run["seed"] for run in head_of(make_report(tmp_path), 4)["runs"] if "panels" in run]
     assert sorted(four) == ["1", "2", "2", "2"]  # then the seed that comes first
+
+
+def test_six_runs_are_looked_into_unless_asked_otherwise(tmp_path: Path) -> None:
+    for placement in ("off", "pre", "post", "mlp-pre", "attn-pre", "peri", "pre-v"):
+        with_snapshots(make_run(tmp_path, ROWS, model__ln_type=placement, train__seed=1), 1)
+    report = make_report(tmp_path)
+    for asked, count in ((None, USUAL), (7, 7), (0, 0)):
+        assert sum("panels" in run for run in head_of(report, asked)["runs"]) == count
+    assert USUAL == 6
+
+
+def test_a_report_is_called_by_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path / "study", ROWS)
+    monkeypatch.chdir(tmp_path / "study")
+    assert make_report(Path()).title == "study"
 
 
 def test_a_page_has_forty_runs_at_most_among_them_those_looked_into(tmp_path: Path) -> None:

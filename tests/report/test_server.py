@@ -152,6 +152,23 @@ def test_a_snapshot_is_looked_into_once_and_planes_stay_until_there_are_twice_as
     assert len(looked) == 5 + 6
 
 
+def test_snapshots_whose_last_is_damaged_are_looked_into_without_planes_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def damaged(files: list[Path]) -> tuple[int, ...]:
+        raise GrokError("damaged")
+
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr("grok_cli.runs.measuring.last_frequencies", damaged)
+    monkeypatch.setattr(
+        "grok_cli.report.server.look_into", lambda *given: asked.append(given) or ([7], ["x"], [[]])
+    )
+    files, looks = [Path("run/a.pt"), Path("run/b.pt")], Looks()
+    for _ in range(2):  # and asks anew, since the last may be whole by then
+        assert looks(files) == ([7], ["x"], [[]])
+    assert asked == [(files,), (files,)]
+
+
 def test_everything_that_the_report_reads_changes_the_signature(runs: Path) -> None:
     (run,) = find_runs(runs)
     for change in (

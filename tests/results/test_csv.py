@@ -94,9 +94,13 @@ def test_curves_and_rows_of_one_group_are_one_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [f"group,seed,step,metric,value\ng,1,7,{METRIC},3\ng,1,5,{METRIC},1\n",
-             f"Step,g - {METRIC}__SEED_1\n7,3\n5,1\n"],
-)  # fmt: skip
+    "text",
+    [
+        f"group,seed,step,metric,value\ng,1,7,{METRIC},3\ng,1,5,{METRIC},1\n",
+        f"Step,g - {METRIC}__SEED_1\n7,3\n5,1\n",
+        f"step,g - {METRIC}__RUN_a\n7,3\n5,1\n",
+    ],
+)
 def test_values_are_in_the_order_of_their_steps(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.csv").write_text(text)
     ((run,),) = (group.runs for group in Results.from_csv(tmp_path / "x.csv").groups)

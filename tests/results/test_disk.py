@@ -49,6 +49,7 @@ def test_a_run_of_any_name_gives_its_own_numbers(tmp_path: Path, name: str) -> N
     (run,) = [run for run in results.runs if run.name == name]
     assert run.series("train/loss")["train/loss"].to_list() == [0.0, 0.0]
     alone = Results.from_disk(tmp_path / name)
+    assert [run.name for run in alone.runs] == [name]
     assert alone.groups[0].mean("train/loss")["mean"].to_list() == [0.0, 0.0]
 
 

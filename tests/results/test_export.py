@@ -20,7 +20,7 @@ from grok_cli.cli.app import app
 from grok_cli.core.config import MOVED
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, Run
-from grok_cli.results.export import metric_table
+from grok_cli.results.export import group_table, metric_table
 from grok_cli.results.group import Group, group_keys
 from grok_cli.results.run import Source
 from grok_cli.results.wandb import flat, history
@@ -114,6 +114,17 @@ def test_a_summary_has_the_medians_of_all_runs_that_have_begun(tmp_path: Path) -
     assert pd.isna(row["generalised_median_high"])
     assert row["memorised_median"] == 10
     assert row["generalised_last"] > 100  # one that diverged counts for all that it was to run
+
+
+def test_groups_of_a_summary_are_those_that_were_asked_for() -> None:
+    runs = [
+        Run(name, {"model.ln_type": name, "data.task": "add"}, {"step": 9, "generalised_at": at})
+        for name, at in (("off", 7), ("pre", 5))
+    ]
+    (row,) = group_table(Results.of(runs[:1], ["data.task"], left_out=runs[1:])).to_dicts()
+    assert (row["group"], row["data.task"], row["runs"]) == ("data.task: add", "add", 2)
+    assert (row["generalised_median"], row["generalised_median_low"]) == (5, 5)
+    assert (row["memorised_events"], row["memorised_median"], row["memorised_last"]) == (0, None, 9)
 
 
 def test_numbers_round_trip_exactly(tmp_path: Path) -> None:
