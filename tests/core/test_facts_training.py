@@ -183,14 +183,20 @@ def test_a_tie_counts_as_right_only_where_the_label_comes_first() -> None:
         assert engine.evaluate(rows).correct == 13
 
 
-@pytest.mark.parametrize("ln_type", ["off", "pre", "post"])
+@pytest.mark.parametrize(
+    ("ln_type", "kernels"),
+    [("off", "torch"), ("pre", "torch"), ("post", "torch"), ("off", "numba"), ("pre", "numba")],
+)
 def test_the_subtracted_output_is_that_of_the_same_rows_in_every_chunk(
-    ln_type: str, monkeypatch: pytest.MonkeyPatch
+    ln_type: str, kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The initial model's output is subtracted row by row: any rows, in any order, cut into
     chunks of ten."""
     monkeypatch.setattr(fast_engine, "CHUNK", 10)
-    config = small_config(model__subtract_init=True, model__ln_type=ln_type, train__dtype="float64")
+    config = small_config(
+        **{"model__subtract_init": True, "model__ln_type": ln_type},
+        **{"train__dtype": "float64", "run__kernels": kernels},
+    )
     dataset = Dataset.of(config)
     model = initial_model(config, dataset.vocab)
     generator = torch.Generator().manual_seed(0)
@@ -202,7 +208,9 @@ def test_the_subtracted_output_is_that_of_the_same_rows_in_every_chunk(
     plain, quick = PlainEngine(config, model, dataset), FastEngine(config, model, dataset)
     expected = plain.step(rows)
     gradients = {name: p.grad.clone() for name, p in model.trainable().items()}
+    assert quick.kernels == ("torch" if ln_type == "post" else kernels)
     assert float(quick.step(rows).loss) == pytest.approx(float(expected.loss), rel=1e-11)
+    assert quick.evaluate(rows).loss == pytest.approx(float(expected.loss), rel=1e-11)
     for name, parameter in model.trainable().items():
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-9, atol=1e-11)
 

@@ -223,6 +223,18 @@ def test_same_weights_give_the_same_bits(ln_type: str, kernels: str) -> None:
     assert fast.evaluate(train.clone()).loss.item() == first.loss.item()
 
 
+@pytest.mark.parametrize("loss_dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("ln_type", "kernels"), FORMS)
+def test_the_loss_is_summed_in_its_own_type(ln_type: str, kernels: str, loss_dtype: str) -> None:
+    config = small_config(
+        **{"model__ln_type": ln_type, "run__kernels": kernels, "train__loss_dtype": loss_dtype}
+    )
+    for engine in engines(config):
+        rows = engine.dataset.train
+        assert engine.evaluate(rows).loss.dtype == getattr(torch, loss_dtype)
+        assert step(engine, rows)[0].loss.dtype == getattr(torch, loss_dtype)
+
+
 def test_scores_follow_the_weights() -> None:
     plain, fast = engines(small_config(train__dtype="float64"))
     fast.evaluate(fast.dataset.test)
