@@ -120,13 +120,16 @@ def test_gradients_of_several_layers_are_exact(
     assert_same(config_of(ln_type, model, n_layers, task, 7))
 
 
-@pytest.mark.parametrize("n_layers", [1, 2])
+BY_LAYERS = [(1, "torch"), (1, "numba"), (2, "torch")]  # factors by autograd, by hand, none
+
+
+@pytest.mark.parametrize(("n_layers", "kernels"), BY_LAYERS)
 @pytest.mark.parametrize("site", NORM_OF_SITE)
 def test_every_norm_site_alone_is_in_both_engines(
-    site: str, n_layers: int, monkeypatch: pytest.MonkeyPatch
+    site: str, n_layers: int, kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PLACEMENTS, "alone", Placement("alone", "", frozenset({site})))
-    config = small_config(train__dtype="float64", model__n_layers=n_layers)
+    config = small_config(train__dtype="float64", model__n_layers=n_layers, run__kernels=kernels)
     config = config.model_copy(
         update={"model": config.model.model_copy(update={"ln_type": "alone"})}
     )
@@ -155,18 +158,20 @@ BIASES: dict[str, dict[str, Any]] = {
 FACTORED = ("dyt before attention", "uniform", "unit rows")
 
 
-@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize(("n_layers", "kernels"), BY_LAYERS)
 @pytest.mark.parametrize("name", BIASES)
 def test_gradients_of_every_bias_are_exact_in_the_form_that_knows_it(
-    name: str, n_layers: int
+    name: str, n_layers: int, kernels: str
 ) -> None:
-    config = small_config(**BIASES[name], model__n_layers=n_layers, train__dtype="float64")
+    config = small_config(
+        **BIASES[name], model__n_layers=n_layers, train__dtype="float64", run__kernels=kernels
+    )
     assert_same(config)
     form = FactoredForm if n_layers == 1 and name in FACTORED else LayeredForm
     assert type(engines(config)[1].form) is form
 
 
-@pytest.mark.parametrize(("n_layers", "kernels"), [(1, "torch"), (1, "numba"), (2, "torch")])
+@pytest.mark.parametrize(("n_layers", "kernels"), BY_LAYERS)
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(rows=st.lists(st.integers(0, 168), min_size=1, max_size=20))
 def test_gradients_of_any_rows_are_exact(n_layers: int, kernels: str, rows: list[int]) -> None:

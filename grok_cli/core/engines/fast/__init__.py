@@ -4,7 +4,7 @@ The answer is read at the last position and the first layer sees only 2p + 1 dif
 most of the plain form's arithmetic is repeated or unused. Two forms leave it out:
 
 - the factored form below, for one layer without norms after attention or MLP, and cross-entropy
-  (`factors.py` forms the factors, `rows.py` computes the rows);
+  (`factors.py` and `by_hand.py` form the factors, `rows.py` computes the rows);
 - for all other models what still holds of it (`layers.py`): the first layer's attention by
   steps 1 and 2, and the last layer's MLP and unembedding at the last position only.
 
@@ -50,8 +50,28 @@ Derivation of the factored form. Indices: h head, t token (a, b or "=" at its po
 
        dy = e / sigma,     dz = -(e . y) z / (d sigma^3).
 
-   A, w and V are functions of the parameters by ordinary operations on small matrices; autograd
-   takes their gradients to the parameters, shared ones and tied ones included.
+   A, w and V are functions of the parameters by ordinary operations on small matrices, through
+   which autograd takes their gradients to the parameters with `run.kernels: torch`.
+
+6. The other kernels do that by hand. With z_ht = v_ht - v_h= and W = B O, of which W_h are the
+   columns of head h, step 2 says A_ht = W_h z_ht and A_0 = W v_= + B x_= + c. Hence
+
+       dz_ht = W_h^T dA_ht,            dv_ht = dz_ht,     dv_= = W^T dA_0 - sum over t of dz_ht,
+       dW_h = sum over t of dA_ht z_ht^T + dA_0 v_h=^T,   dc = dA_0,
+       dB = dW O^T + dA_0 x_=^T,       dO = B^T dW,       dx_= = B^T dA_0 and what follows.
+
+   The softmax of step 1 gives ds_ht = w_ht (dw_ht - sum over t of w_ht dw_ht) for each row, with
+   dw_h= = 0, and their sums over the rows with t give dk_ht = ds_ht q_h= / sqrt(k) and dq_h= =
+   sum over t of ds_ht k_ht / sqrt(k). What is linear in x_t, with matrix M, gives dM = sum over t
+   of d(M x_t) x_t^T and adds M^T d(M x_t) to dx_t; embedding and positions are added up over the
+   tokens that have them. Of B and c, W_in, b_in and U are lines, U b_out and (step 4)
+   P = W_in diag(g) C products: with G = dP C,
+
+       dW_in = G diag(g) + db n^T,     dg = sum over the lines of G * W_in,      dn = W_in^T db,
+       dU = (its lines of dB) + dV W_out^T + dc_U b_out^T,    dW_out = U^T dV,   db_out = U^T dc_U,
+
+   where db is the gradient of the bias W_in n + b_in and dc_U the part of dc that belongs to U; a
+   tied unembedding adds dU to the embedding's gradient.
 
 At the published sizes a row takes 605,000 multiply-adds in the plain form, 138,496 with step 3
 alone, and 64,000 with sums in place of the product B r.

@@ -1,7 +1,7 @@
 """Which kernels the fast engine computes with.
 
-    torch    torch's own operations, on every device; the reference of the others
-    onednn   the same with products by oneDNN: float32, on CPUs with AVX-512
+    torch    torch's own operations and autograd, on every device; the reference of the others
+    onednn   products by oneDNN, the factors' gradients by hand: float32, on CPUs with AVX-512
     numba    besides, rows in one pass by compiled kernels: on CPUs, with numba installed
 
 Each gives the same bits whenever it is used on the same processor, and the same numbers as the

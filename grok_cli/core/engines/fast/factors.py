@@ -1,7 +1,8 @@
 """The factored form: one layer, no norm after attention, none after the MLP.
 
 The formulas and their numbers are those of `fast/__init__.py`. The factors are small and are formed
-once a step by ordinary operations, through which autograd takes gradients to the parameters.
+once a step: here by ordinary operations, through which autograd takes gradients to the parameters,
+or by hand (`by_hand.py`).
 """
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grok_cli.core.engines.engine import Score
+from grok_cli.core.engines.fast.by_hand import FactorsByHand
 from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.products import products_of
@@ -33,18 +35,21 @@ class FactoredForm:
         crew: Crew,
         kernels: str,
     ) -> None:
-        self.model, self.p = model, p
-        self.block = model.layers()[0]
-        self.products = products_of(kernels, model.embed.dtype, model.embed.device)
+        products = products_of(kernels, model.embed.dtype, model.embed.device)
         self.kernel = row_kernel(kernels)(
             model.config,
             len(model.embed),
-            "mlp" in self.block.sites,
+            "mlp" in model.layers()[0].sites,
             loss_dtype,
             chunk,
             crew,
-            self.products,
+            products,
         )
+        self.factors: FactorsByAutograd | FactorsByHand
+        if kernels == "torch":
+            self.factors = FactorsByAutograd(model, p, self.kernel)
+        else:
+            self.factors = FactorsByHand(model, p, self.kernel, products)
 
     @staticmethod
     def fits(model: Transformer, losses: RowLosses) -> bool:
@@ -62,30 +67,39 @@ class FactoredForm:
         )
 
     def step(self, rows: RowLookups) -> Score:
-        """Score of the rows; adds the gradient of the loss to every `.grad`."""
-        with self.products.everywhere():
-            factors = self.factors(rows)
-        score, gradient = self.kernel.differentiate(factors.detached(), rows)
-        backward_from(factors.tensors(), gradient.tensors())
+        """Score of the rows; leaves the gradient of the loss in every `.grad`."""
+        score, gradient = self.kernel.differentiate(self.factors.forward(rows), rows)
+        self.factors.backward(gradient)
         return score
 
     def evaluate(self, rows: RowLookups) -> Score:
         """Score of the rows; call it without gradients."""
-        with self.products.everywhere():
-            factors = self.factors(rows)
-        return self.kernel.evaluate(factors, rows)
+        return self.kernel.evaluate(self.factors.forward(rows), rows)
 
-    def factors(self, rows: RowLookups) -> Factors:
-        """The factors of these rows, as functions of the parameters (steps 1 to 4)."""
+
+class FactorsByAutograd:
+    """Forms the factors, and has autograd take their gradients to the parameters."""
+
+    def __init__(self, model: Transformer, p: int, kernel: RowKernel) -> None:
+        self.model, self.p, self.kernel = model, p, kernel
+        self.block = model.layers()[0]
+
+    def forward(self, rows: RowLookups) -> Factors:
+        """The factors of these rows (steps 1 to 4)."""
         block, tables = self.block, TokenTables.of(self.model, self.p)
         unembedding = self.model.config.output_scaling * self.model.unembedding
         readers, constants, bias = self.readers(unembedding)
-        return Factors(
+        self.factors = Factors(
             table=tables.lines(readers @ block.attn.out, readers @ tables.x[-1] + constants),
-            weight=tables.attention(rows, self.n_queries),
+            weight=tables.attention(rows, FactoredForm.n_queries),
             readout=unembedding @ block.mlp.w_out,
             bias=bias,
         )
+        return self.factors.detached()
+
+    def backward(self, gradient: Factors) -> None:
+        """Adds to every `.grad`, from the gradients of the last factors that were formed."""
+        backward_from(self.factors.tensors(), gradient.tensors())
 
     def readers(
         self, unembedding: Float[Tensor, "vocab d"]

@@ -80,6 +80,16 @@ class Terms:
         )
         return products.view_as(index)
 
+    def look_up(self, table: Float[Tensor, "lines width"]) -> Float[Tensor, "rows terms width"]:
+        """The lines that the rows take."""
+        return table.index_select(0, self.index.flatten()).view(*self.index.shape, -1)
+
+    def grad_of_looked_up(
+        self, grad: Float[Tensor, "rows terms width"]
+    ) -> Float[Tensor, "lines width"]:
+        """From the gradient of the lines that the rows take, that of the table."""
+        return _bag(grad.flatten(0, 1), self.order, self.ends[:-1], None)
+
     def lines(self, count: int) -> list[slice]:
         """The table's lines, cut into at most so many stretches, about equally often taken."""
         if count == 1:
@@ -113,12 +123,11 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, terms: Terms) -> Tensor:
         ctx.terms = terms
-        lines = table.index_select(0, terms.index.flatten())
-        return lines.view(*terms.index.shape, -1)
+        return terms.look_up(table)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _bag(grads[0].flatten(0, 1), ctx.terms.order, ctx.terms.ends[:-1], None), None
+        return ctx.terms.grad_of_looked_up(grads[0]), None
 
 
 class _Sums(torch.autograd.Function):
