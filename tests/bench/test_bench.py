@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from grok_cli.bench import products, worker
 from grok_cli.bench.compare import Estimate, Result, _estimate, _results, measure
 from grok_cli.bench.products import ProductsAlone, step_works, work_of
-from grok_cli.bench.stopwatch import StepTime, Stopwatch
+from grok_cli.bench.stopwatch import StepTime, Stopwatch, work_clock
 from grok_cli.cli.bench import bench as bench_command
 from grok_cli.core.config import Config
 from grok_cli.core.engines.fast.products import OneDnnProducts
@@ -30,13 +31,29 @@ def test_time_of_a_step_is_the_mean_over_steps_with_and_without_evaluation() -> 
     assert time.evaluation == 30.0
 
 
-def test_a_stopwatch_tells_steps_that_evaluate_from_those_that_do_not() -> None:
-    """The clock is read after each step; it advances by 5 s in even ones and by 1 s in others."""
-    watch = Stopwatch(small_config(train__eval_every=7), lambda: elapsed(watch.trainer.step))
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"train__eval_every": 7},
+        {"train__eval_spacing": "log", "train__evals_per_decade": 3},
+        {"train__steps": 3, "train__until_grokked": True},
+    ],
+    ids=str,
+)
+def test_a_stopwatch_tells_steps_that_evaluate_from_those_that_do_not(
+    train: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is read after each step, which takes 1 s, and an evaluation 4 s."""
+    watch = Stopwatch(small_config(**train), lambda: watch.trainer.step + 4.0 * len(evaluated))
+    evaluated: list[int] = []
+    evaluate = watch.trainer.engine.evaluate
 
-    def elapsed(step: int) -> float:
-        return 5.0 * (step // 2) + 1.0 * (step - step // 2)
+    def noted(rows: torch.Tensor) -> object:
+        evaluated.append(watch.trainer.step)
+        return evaluate(rows)
 
+    monkeypatch.setattr(watch.trainer.engine, "evaluate", noted)
+    watch.trainer.phases.sustained = 1
     watch.warm_up()
     assert watch.turns == []
     for _ in range(3):  # that begin at odd and at even steps
@@ -73,6 +90,31 @@ def test_products_and_sums_are_counted() -> None:
     assert work.product_flop == 2 * (30 + 30 + 48 + 30)
     assert work.sum_flop == 2 * 9
     assert ProductsAlone(work.products).milliseconds() > 0
+
+
+def test_speed_is_operations_of_a_product_by_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 x 64 x 64 multiply-adds in half a second."""
+    ticks = iter((10.0, 10.5))
+    monkeypatch.setattr(products, "MATMUL_SIZE", 64)
+    monkeypatch.setattr(products, "work_clock", lambda: lambda: next(ticks))
+    assert products.matmul_gflops() == pytest.approx(2 * 64**3 / 0.5 / 1e9)
+
+
+def test_one_thread_is_timed_by_the_processor_and_several_by_the_wall_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for threads, clock in ((1, time.process_time), (2, time.perf_counter)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert work_clock() is clock
+
+
+def test_memory_is_the_most_that_was_held_in_megabytes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    status = tmp_path / "status"
+    status.write_text("VmPeak:\t  999999 kB\nVmHWM:\t  2048 kB\nVmRSS:\t   1024 kB\n")
+    monkeypatch.setattr(worker, "Path", lambda place: status)
+    assert worker.peak_mb() == 2.0
 
 
 def test_a_step_makes_three_products_a_row_and_an_evaluation_one() -> None:
@@ -209,7 +251,7 @@ class Canned:
 
     def __init__(self, *_: object) -> None:
         self.turns = 0
-        self.alone = iter((4.0, 3.0))
+        self.alone = iter((4.0, 3.0, 2.0, 5.0))
 
     def warm_up(self) -> None:
         assert self.turns == 0
@@ -229,18 +271,28 @@ class Canned:
 
 def test_engines_are_compared_by_their_best_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     works = [SimpleNamespace(products=[], product_flop=3e9, sum_flop=5e8) for _ in range(2)]
-    speeds = iter((100.0, 200.0, 150.0))
-    monkeypatch.setattr(worker, "_watch", Canned)
+    speeds, begun = iter((100.0, 200.0, 150.0, 50.0)), []
+
+    def watch(ln_type: str, engine: str, file: str | None, *how: object) -> Canned:
+        begun.append((engine, file, *how[1:]))
+        return Canned()
+
+    monkeypatch.setattr(worker, "_watch", watch)
     monkeypatch.setattr(worker, "Trainer", lambda config: None)
     monkeypatch.setattr(worker, "step_works", lambda trainer: works)
     monkeypatch.setattr(worker, "ProductsAlone", Canned)
     monkeypatch.setattr(worker, "matmul_gflops", lambda: next(speeds))
-    found = worker.compare("off", {"start": None}, rounds=2)
+    found = worker.compare("off", {"start": None, "plateau": "state.pt"}, rounds=2)
+    engines = [("plain", "torch"), ("fast", "auto"), ("fast", "torch")]
+    assert begun == [(e, file, k) for file in (None, "state.pt") for e, k in engines]
     assert found == {
         "kernels": "numba",
-        "phases": {"start": dict.fromkeys(("plain", "fast", "torch"), asdict(StepTime(2, 10)))},
+        "phases": dict.fromkeys(
+            ("start", "plateau"),
+            dict.fromkeys(("plain", "fast", "torch"), asdict(StepTime(2, 10))),
+        ),
         "matmul_gflops": 200.0,
-        "products_ms": asdict(StepTime(3.0, 6.0)),
+        "products_ms": asdict(StepTime(2.0, 4.0)),
         "product_gflop": asdict(StepTime(3.0, 6.0)),
         "sum_gflop": asdict(StepTime(0.5, 1.0)),
     }

@@ -133,6 +133,7 @@ def test_model_holds_no_norm_that_it_does_not_use(ln_type: str) -> None:
 )
 def test_papers_names_are_accepted(spelling: str, name: str) -> None:
     assert canonical_name(spelling) == name
+    assert ModelConfig(ln_type=spelling).ln_type == name  # and so one name of the run
 
 
 @pytest.mark.parametrize("ln_type", PLACEMENTS)

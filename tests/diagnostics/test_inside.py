@@ -41,16 +41,21 @@ def test_the_clock_copies_a_with_one_head_and_b_with_the_other(inside: Inside) -
     to_a, to_b = inside.attention[0, 0], inside.attention[0, 1]
     assert torch.allclose(to_a[0], torch.ones(()).double(), atol=1e-6)
     assert torch.allclose(to_b[1], torch.ones(()).double(), atol=1e-6)
+    assert all(scores.isfinite().all() for scores in inside.scores())  # of weights of 0, too
 
 
-def test_attention_of_the_first_layer_is_the_softmax_of_a_score_of_a_and_one_of_b() -> None:
-    seen = look(small_subject(n_layers=2))
+@pytest.mark.parametrize("task", ["add", "divide"])
+def test_attention_of_the_first_layer_is_the_softmax_of_a_score_of_a_and_one_of_b(
+    task: str,
+) -> None:
+    seen = look(small_subject(n_layers=2, task=task))
     first, second = seen.scores()
     p, heads = seen.p, len(first)
     scores = torch.zeros(heads, 3, p, p, dtype=first.dtype)
     scores[:, 0] = first[:, :, None]
     scores[:, 1] = second[:, None]
-    assert torch.allclose(scores.softmax(dim=1), seen.attention[0], atol=1e-12)
+    assert first.isfinite().all()  # also where there is no pair (a, 0)
+    assert torch.allclose(scores.softmax(dim=1), seen.attention[0], atol=1e-12, equal_nan=True)
     assert seen.attention.shape == (2, heads, 3, p, p)
 
 
