@@ -15,6 +15,7 @@ from grok_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from grok_cli.results import Results
+    from grok_cli.results.table import Include
 
 Style = Literal["paper", "screen", "dark"]
 Spacing = Literal["log", "linear"]
@@ -107,7 +108,6 @@ def _read(
         UsageError: nothing there, or both kinds.
     """
     from grok_cli.results import Results
-    from grok_cli.runs.settings import check_key
 
     if files := csv_files(paths):
         results = Results.from_csv(files).where(where)
@@ -116,10 +116,8 @@ def _read(
                 f"{', '.join(map(str, files))}: no curve there; `grok plot times` draws a summary"
             )
         return results
-    keys = [check_key(key, "--group-by") for key in group_by]
-    results = Results.from_disk(
-        paths, keys or None, include="all" if everything else "finished", where=where
-    )
+    include: Include = "all" if everything else "finished"
+    results = Results.from_disk(paths, group_by or None, include=include, where=where)
     check_found(results, where)
     if not results.measured.groups:
         raise UsageError(f"{', '.join(map(str, paths))}: nothing was measured in the runs there")

@@ -73,12 +73,18 @@ def test_entropy_rows_and_json(typed: Grok, tmp_path: Path) -> None:
     assert (record["run"], record["step"], record["rows"]) == ("deep", 1, "test")
     assert {"attention/answer_entropy", "attention/layer1/answer_entropy"} <= record.keys()
     shown = typed("measure-entropy", "deep", "--rows", "test").stdout.splitlines()
-    entropies = [record[f"attention/{of}attn_score_entropy"] for of in ("", "layer1/")]
-    assert [line.split("\t")[:3] for line in shown[-2:]] == [
-        ["1", str(layer), f"{entropy:.4f}"] for layer, entropy in enumerate(entropies)
+    shapes = {"attn_score_entropy": ".4f", "answer_out_effective_rank": ".2f"}
+    layers = [
+        [format(record[f"attention/{of}{name}"], shape) for name, shape in shapes.items()]
+        for of in ("", "layer1/")
     ]
+    cells = [line.split("\t") for line in shown[-2:]]
+    assert [row[:3] + row[4:5] for row in cells] == [["1", str(n), *layers[n]] for n in (0, 1)]
+    assert layers[0] != layers[1]
     (other,) = json.loads(typed("measure-entropy", "deep/snapshots/*1.pt", "--json").stdout)
-    assert other["attention/attn_score_entropy"] != entropies[0]  # of all rows
+    assert (
+        other["attention/attn_score_entropy"] != record["attention/attn_score_entropy"]
+    )  # of all rows
 
 
 @pytest.mark.parametrize("ln_type", PLACEMENTS)

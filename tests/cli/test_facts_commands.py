@@ -29,7 +29,7 @@ from grok_cli.core.config import Config
 from grok_cli.diagnostics import findings
 from grok_cli.diagnostics.findings import Answer, Findings
 from grok_cli.errors import GrokError
-from grok_cli.figures import catalogue, course, film
+from grok_cli.figures import catalogue, course, film, matplotlib
 from grok_cli.figures.draft import Options
 from grok_cli.report import output
 from grok_cli.runs import measuring
@@ -80,11 +80,28 @@ def test_what_is_asked_of_a_figure_reaches_it(two: Path, watched: Watched) -> No
     ):
         assert type_in(two, "plot", "loss", *typed_in.split()).returncode == 1
         assert calls[-1][0][2] == options
-    for typed_in, runs, groups in (("", 2, 1), ("--all", 3, 1), ("--group-by train.seed", 2, 2)):
+    for typed_in, runs, groups in (("", 2, 1), ("--all", 3, 1), ("--group-by seed", 2, 2)):
         type_in(two, "plot", "loss", *typed_in.split())
         _, results, _ = calls[-1][0]
         assert len(results.groups) == groups
         assert sum(len(group.runs) for group in results.groups) == runs
+    refused = type_in(two, "plot", "loss", "--group-by", "weight_dcay")
+    assert (refused.returncode, "did you mean opt.weight_decay?" in refused.stderr) == (2, True)
+
+
+def test_a_figure_is_drawn_in_its_style_and_saved_under_its_name(
+    two: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "make_chart", lambda *_: None)
+    monkeypatch.setattr(matplotlib, "draw", lambda chart, style: style)
+    calls = watched(matplotlib, "save")
+    for typed_in, style, file in (
+        ("loss", "screen", "loss.png"),
+        ("train/loss --style paper", "paper", "train_loss.png"),
+        ("loss --style dark -o a.svg", "dark", "a.svg"),
+    ):
+        type_in(two, "plot", *typed_in.split())
+        assert calls[-1][0] == (style, Path(file), style)
 
 
 def test_what_has_no_effect_on_a_figure_is_refused(two: Path) -> None:
@@ -143,6 +160,19 @@ def test_a_page_knows_the_command_that_makes_it_anew(two: Path, watched: Watched
     assert (file, inside, options["command"]) == (
         *(Path("runs/report.html"), None, "grok report runs"),
     )
+
+
+def test_a_report_is_written_as_what_it_is_asked_for(two: Path, watched: Watched) -> None:
+    pages, folders = watched(output, "write_markdown"), watched(output, "write_compact")
+    for typed_in, calls, file in (
+        ("--markdown", pages, "runs/report.md"),
+        ("--markdown -o a.md", pages, "a.md"),
+        ("--compact kept", folders, "kept"),
+    ):
+        type_in(two, "report", "runs", *typed_in.split())
+        assert calls[-1][0][1] == Path(file)
+    refused = type_in(two, "report", "runs", "--compact", "kept", "--markdown")
+    assert (refused.returncode, len(pages), len(folders)) == (2, 2, 1)
 
 
 def test_entropy_is_drawn_run_by_run_and_layer_by_layer(watched: Watched) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -9,7 +10,16 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from grok_cli.cli.output import Column, escape, print_json, print_table, say, write_csv
+from grok_cli.cli.output import (
+    Column,
+    duration,
+    escape,
+    print_json,
+    print_table,
+    say,
+    show,
+    write_csv,
+)
 
 COLUMNS = [
     Column("run"),
@@ -39,6 +49,15 @@ def test_piped_table_is_one_tab_separated_line_a_row() -> None:
         "add-off-s456\tfinished\t0.01235",
         "add-pre-s456\trunning\t–",
     ]
+
+
+def test_values_and_times_are_shown_as_people_read_them() -> None:
+    values = (None, True, False, 0, 0.0, 123456.0, 0.000123456, "x")
+    assert [show(value) for value in values] == [
+        *("–", "yes", "no", "0", "0", "1.235e+05", "0.0001235", "x")
+    ]
+    times = [duration(seconds) for seconds in (0.4, 3661.6, 90_000, 1e9, math.inf)]
+    assert times == ["0:00:00", "1:01:02", "1 day, 1:00:00", "?", "?"]
 
 
 @pytest.mark.parametrize(

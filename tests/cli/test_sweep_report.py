@@ -31,13 +31,19 @@ def entries(directory: Path, count: int, **told: Any) -> list[Entry]:
 
 def test_the_closing_table_tells_the_median_of_all_runs_and_how_many_generalised() -> None:
     runs = [
-        Run(f"s{seed}", {"train.seed": seed}, {"step": 100, "generalised_at": step})
-        for seed, step in ((1, 20), (2, 30), (3, None))
+        Run(
+            f"s{seed}",
+            {"train.seed": seed},
+            {"status": status, "step": 100, "generalised_at": step},
+        )
+        for seed, step, status in ((1, 20, "finished"), (2, 30, "running"), (3, None, "diverged"))
     ]
     (group,) = group_phases(Results.of(runs))
     row = _row(group)
     assert str(row["median"]) == "30 (20..–)"
     assert row["generalised"] == "2 of 3"
+    assert (row["runs"], row["finished"], row["memorised"]) == (3, 1, "0 of 3")
+    assert (row["min"], row["max"]) == (20, 30)
     assert [column.key for column in COLUMNS if column.key in ("median", "mean")] == ["median"]
 
 

@@ -129,7 +129,6 @@ def test_every_figure_name_works_on_the_command_line_help() -> None:
         (["loss", "-o", "figure.gif"], r"expected a file ending in \.png, \.svg, \.pdf"),
         (["loss", ".", "--where", "lntype"], "expected KEY=VALUE"),
         (["loss", ".", "table.csv"], "found both"),
-        (["loss", ".", "--group-by", "weight_decay"], "opt.weight_decay"),
     ],
 )
 def test_what_means_nothing_is_refused(

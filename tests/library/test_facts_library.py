@@ -114,6 +114,8 @@ def test_axes_and_title_of_a_figure_are_those_asked_for(tmp_path: Path) -> None:
     for log_x, log_y in ((True, False), (False, True)):
         axes = grok.plot(run, "train/loss", log_x=log_x, log_y=log_y, title="").axes[0]
         assert (axes.get_xscale() == "log", axes.get_yscale() == "log") == (log_x, log_y)
+    screen, paper = (grok.plot(run, "train/loss", style=style) for style in ("screen", "paper"))
+    assert paper.get_figwidth() < screen.get_figwidth()
 
 
 def test_results_are_grouped_as_asked_and_leave_out_what_is_not_finished(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Networks as HookedTransformers of TransformerLens: the same logits, or a refusal."""
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.testing import assert_close as close
 
 from grok_cli.core.initial import initial_model
 from grok_cli.core.model import Transformer
@@ -56,6 +58,29 @@ def test_the_extra_brings_what_is_asked_for() -> None:
 
 def test_every_setting_is_known_to_be_expressed_or_refused() -> None:
     assert ModelConfig.model_fields.keys() >= lens.FREE
+
+
+def test_weights_go_where_transformer_lens_has_them() -> None:
+    """Its products, written out, are ours; no package is needed for that."""
+    ours, _ = network(ln_type="off")
+    block, (heads, d, hidden) = next(iter(ours.layers())), (2, 16, 64)
+    kinds = {"W_Q": (heads, d, 8), "W_K": (heads, d, 8), "W_V": (heads, d, 8), "W_O": (heads, 8, d)}
+    biases = ("b_Q", "b_K", "b_V", "b_O")
+    attn = {name: torch.full(shape, torch.nan) for name, shape in kinds.items()}
+    attn |= {name: torch.ones(1) for name in biases}
+    shapes = {"W_in": (d, hidden), "b_in": (hidden,), "W_out": (hidden, d), "b_out": (d,)}
+    mlp = {name: torch.full(shape, torch.nan) for name, shape in shapes.items()}
+    x, z, h = torch.randn(d), torch.randn(heads, 8), torch.randn(hidden)
+    with torch.no_grad():
+        lens._fill(
+            block, SimpleNamespace(attn=SimpleNamespace(**attn), mlp=SimpleNamespace(**mlp)), None
+        )
+        for name, own in zip(("W_Q", "W_K", "W_V"), block.attn.qkv.chunk(3), strict=True):
+            close(torch.einsum("d,hdk->hk", x, attn[name]).flatten(), own @ x)
+        close(torch.einsum("hk,hkd->d", z, attn["W_O"]), block.attn.out @ z.flatten())
+        close(x @ mlp["W_in"] + mlp["b_in"], block.mlp.w_in @ x + block.mlp.b_in)
+        close(h @ mlp["W_out"] + mlp["b_out"], block.mlp.w_out @ h + block.mlp.b_out)
+    assert [attn[name].item() for name in biases] == [0] * 4
 
 
 def test_lacking_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

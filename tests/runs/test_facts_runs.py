@@ -11,10 +11,13 @@ import pytest
 import torch
 import yaml
 
+from grok_cli.core.initial import initial_model
 from grok_cli.core.process import ProcessFacts
 from grok_cli.core.training import Trainer
-from grok_cli.errors import GrokWarning, UsageError
+from grok_cli.errors import GrokError, GrokWarning, UsageError
 from grok_cli.runs import files, recorder
+from grok_cli.runs.branching import create_branch, plan_branch
+from grok_cli.runs.checkpoints import load_snapshot, save_snapshot
 from grok_cli.runs.directory import RunDir, RunDirectoryError, find_runs, find_snapshots
 from grok_cli.runs.environment import environment, warn_of_other_kernels, with_its_kernels
 from grok_cli.runs.files import last_lines, read_json, write_output
@@ -23,7 +26,7 @@ from grok_cli.runs.measured import add_measured, read_measured
 from grok_cli.runs.recorder import RunRecorder
 from grok_cli.runs.relatives import find_relative, find_run
 from grok_cli.runs.settings import SettingsError, flatten, layer, load_config
-from grok_cli.runs.states import Rows
+from grok_cli.runs.states import Rows, rows_until
 from grok_cli.runs.tensor_files import CheckpointError, load_tensors, save_tensors
 from grok_cli.runs.yaml_text import MOST_LEVELS, YamlError, parse_yaml
 from tests.conftest import small_config
@@ -109,6 +112,52 @@ def test_a_parent_is_found_beside_and_one_folder_further(tmp_path: Path) -> None
     )
 
 
+def test_a_branch_is_described_by_what_it_changes_and_where_its_relatives_are(
+    tmp_path: Path,
+) -> None:
+    parent = make(tmp_path / "a" / "parent", wandb__name="n", wandb__group="g")
+    donor = make(tmp_path / "donor", train__seed=1)
+    changes = {"branch.transplant": ["mlp"], "opt.learning_rate": 0.5, "train.steps": 20}
+    config = plan_branch(parent, 0, changes, "x", donor)
+    digests = [run.config().digest() for run in (parent, donor)]
+    assert [config.branch.parent, config.branch.donor] == digests
+    assert config.branch.was == {"opt.learning_rate": 0.001}  # the last step is told by itself
+    assert (config.wandb.name, config.wandb.group, config.train.steps) == (None, "g", 20)
+    run = create_branch(tmp_path / "b" / "c" / "branch", config, parent, donor)
+    places = dict(zip(digests, ("../../../a/parent", "../../../donor"), strict=True))
+    assert json.loads(run.origin_file.read_text()) == {"places": places}
+
+
+def test_a_branch_leaves_at_a_step_that_there_was_and_not_behind_its_end(tmp_path: Path) -> None:
+    parent = make(tmp_path / "parent")
+    summary = {"status": "finished", "step": 30, "memorised_at": 28}
+    parent.summary_file.write_text(json.dumps(summary))
+    for at, steps in ((30, 60), (30, 30), ("memorised+2", 30), (0, 20)):
+        plan_branch(parent, at, {"train.steps": steps}, "x")
+    for late in (31, "memorised+3"):
+        with pytest.raises(UsageError, match="has no step 31: it was trained up to step 30"):
+            plan_branch(parent, late, {}, "x")
+    with pytest.raises(UsageError, match="29 is less than step 30, at which the branch leaves"):
+        plan_branch(parent, "memorised+2", {"train.steps": 29}, "x")
+
+
+def test_rows_that_are_not_what_their_header_says_are_damaged(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    for text, lines in (("step,a\n1,0.5\n2,\n3,1", ("1,0.5", "2,")), ("step,a\n1,2\n", None)):
+        run.metrics_file.write_text(text)
+        if lines is None:
+            with pytest.raises(UsageError, match="has no step 2: its rows end with step 1;"):
+                rows_until(run, 2)
+        else:
+            assert rows_until(run, 2) == Rows(("step", "a"), lines)
+    with pytest.raises(UsageError, match="has no step 1: its rows end with step 0;"):
+        rows_until(make(tmp_path / "new"), 1)
+    for text in ("step,a\n1,0.5\n3,1\n", "step,a\n1,0.5\n2\n", "a,step\n1,1\n2,2\n"):
+        run.metrics_file.write_text(text)
+        with pytest.raises(GrokError, match="is damaged: a row is not what its header says"):
+            rows_until(run, 2)
+
+
 def test_a_finished_run_is_told_as_it_ended_and_not_trained_again(tmp_path: Path) -> None:
     run, config = make(tmp_path), small_config()
     for summary in ({"status": "finished"}, {"status": "diverged", "message": "at step 3"}):
@@ -191,6 +240,21 @@ def test_a_run_of_before_there_was_a_choice_of_draws_has_those_of_then(tmp_path:
     run.config_file.write_text(yaml.safe_dump(content))
     assert run.config().model.init_draws == "cpu"
     assert run.config().model.d_model == 16
+
+
+def test_a_snapshot_of_before_there_was_a_choice_of_draws_has_those_of_then(tmp_path: Path) -> None:
+    config, file = small_config(), tmp_path / "step_000007.pt"
+    save_snapshot(file, 7, config, initial_model(config, 14))
+    found = load_snapshot(file)
+    assert (found.step, found.config) == (7, config)
+    content = load_tensors(file)
+    del content["config"]["model"]["init_draws"]
+    save_tensors(file, content)
+    assert load_snapshot(file).config.model.init_draws == "cpu"
+    for step in (-1, 61, 7.0):
+        save_tensors(file, content | {"step": step})
+        with pytest.raises(CheckpointError, match="its step is none of its run's"):
+            load_snapshot(file)
 
 
 def test_the_newest_value_of_a_metric_is_its_last_by_its_present_name() -> None:

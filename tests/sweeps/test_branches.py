@@ -83,6 +83,18 @@ def test_weights_come_from_the_next_seed(tmp_path: Path) -> None:
         assert {donor.train.seed, parent.train.seed} == {1, 2}
 
 
+def test_weights_come_from_the_run_that_is_named(tmp_path: Path) -> None:
+    donor = create_run(tmp_path / "donor", small_config(data__modulus=7, model__d_model=8))
+    for word in (str(donor.path), donor.config().digest()):
+        points = [{"branch.transplant": ["embedding"], "branch.donor": word}]
+        runs = planned(tmp_path, **{"grid": {}, "points": points, "seeds": [1]})
+        given = [one for one in runs if one.relatives]
+        assert given
+        for one in given:
+            assert one.relatives[1].path == donor.path
+            assert one.config.branch.donor == donor.config().digest()
+
+
 def test_named_runs_are_left(tmp_path: Path) -> None:
     config = small_config(train__steps=20)
     run = create_run(tmp_path / "base" / "r", config)
@@ -172,3 +184,16 @@ def test_branch_waits_for_its_parent(tmp_path: Path) -> None:
     Driver(runs, executor, SweepWatcher()).begin()
     handed = {job.run.path for job in executor.waiting}
     assert handed == {one.run.path for one in runs if not one.relatives}
+
+
+def test_branch_waits_for_the_run_that_gives_weights(tmp_path: Path) -> None:
+    points = [{"branch.transplant": ["embedding"], "branch.donor": "next"}]
+    spec = {"from": {"grid": {"model.ln_type": ["off"]}, "at": 0}, "grid": {}, "points": points}
+    driver = Driver(planned(tmp_path, **spec), ScriptedExecutor(), SweepWatcher())
+    driver._survey()
+    first, second, *branches = driver.entries
+    assert len(branches) == 2
+    for ended, may in (((), False), ((first,), False), ((first, second), True)):
+        for entry in ended:
+            entry.state = "finished"
+        assert [driver._may_start(branch) for branch in branches] == [may] * 2

@@ -21,7 +21,7 @@ from grok_cli.executors.base import Change, Job
 from grok_cli.executors.options import ExecutorOptions
 from grok_cli.runs.claim import Claim
 from grok_cli.runs.sweep_record import read_records
-from grok_cli.sweeps.drive import Driver, SweepWatcher
+from grok_cli.sweeps.drive import Driver, SweepWatcher, is_hopeless
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, take_over
 from grok_cli.sweeps.reuse import TrainedRuns
 from grok_cli.sweeps.spec import PAPER
@@ -209,6 +209,24 @@ def test_a_worker_that_crashes_while_all_stop_is_interrupted(runs: list[PlannedR
     entries = driven(runs, executor, should_stop=lambda: executor.started > 0)
     assert states(entries) == ["interrupted", "waiting"]
     assert entries[0].reason == "was told to stop"
+
+
+def test_a_worker_that_was_killed_is_told_so_whatever_it_said_last(runs: list[PlannedRun]) -> None:
+    runs[0].create()
+    runs[0].run.log_file.write_text("step 5/10\n")
+    first, _ = driven(runs, ScriptedExecutor(("running", -9), FINISHED), retries=0)
+    assert (first.state, first.reason) == ("failed", "killed by SIGKILL")
+
+
+@pytest.mark.parametrize(
+    ("number", "hopeless"),
+    [
+        *((errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EROFS, True)),
+        *((errno.EACCES, False), (errno.EIO, False)),
+    ],
+)
+def test_what_every_other_run_would_meet_is_hopeless(number: int, hopeless: bool) -> None:
+    assert is_hopeless(f"cannot write x: {os.strerror(number)}; mend it") == hopeless
 
 
 def test_a_run_that_another_process_trains_is_awaited(runs: list[PlannedRun]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from grok_cli.bench.stopwatch import StepTime
 from grok_cli.core.config import Config
 from grok_cli.errors import GrokError
+from grok_cli.executors.local import LocalOptions
+from grok_cli.sweeps import sweep
 from grok_cli.sweeps.estimate import (
     Speeds,
     forecast,
@@ -34,6 +37,27 @@ def test_work_of_the_published_step_is_that_of_its_products() -> None:
     row = 128 * (512 + 113) + 512 * 113
     rows = 113**2 * (3 * 0.3 + 0.7 / 10)
     assert step_work(DEFAULT) == pytest.approx(row * rows, rel=0.05)
+
+
+def test_more_work_is_that_of_the_products_that_are_added() -> None:
+    d, hidden, p = 128, 512, 113
+    row, block = d * (hidden + p) + hidden * p, 3 * (4 * d**2 + 2 * d * hidden)
+    pairs = 0.3 * p**2, 0.7 * p**2  # of training and test
+    rows = 3 * pairs[0] + pairs[1] / 10
+    for sections, more in (
+        ({"model": {"n_layers": 4}}, 3 * block * rows),
+        (
+            {"model": {"n_layers": 2, "mlp_type": "gated"}},
+            (d * hidden + block + 3 * d * hidden) * rows,
+        ),
+        ({"model": {"ln_type": "mlp-pre"}}, d**2 * rows),
+        ({"train": {"batch_size": 512}}, row * 3 * (512 - pairs[0])),
+        ({"train": {"batch_size": 10_000}}, 0),  # of which there are not so many
+        ({"train": {"eval_every": 1}}, row * 0.9 * pairs[1]),
+        ({"run": {"engine": "plain"}}, (block + 3 * d * p - row) * rows),
+    ):
+        added = step_work(config(**sections)) - step_work(DEFAULT)
+        assert added == pytest.approx(more, rel=1e-3, abs=row), sections
 
 
 @pytest.mark.parametrize(
@@ -125,6 +149,25 @@ def test_steps_that_were_made_do_not_count(tmp_path: Path) -> None:
     assert forecast(standing, Speeds([]), 2).seconds is None
     done = [(run, {"status": "finished"}) for run in runs]
     assert forecast(done, Speeds([]), 2).seconds == 0.0
+
+
+def test_speeds_are_measured_of_what_is_left_with_the_threads_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, asked = Spec(grid={"model.ln_type": ["off", "pre", "peri"]}), []
+
+    def note(speeds: Speeds, configs: Iterable[Config], threads: int | None) -> None:
+        asked.append(([config.model.ln_type for config in configs], threads))
+
+    monkeypatch.setattr(sweep, "measure_unknown", note)
+    for threads, status in ((3, "finished"), (2, "diverged")):
+        fixed, options = {"run.threads": threads}, LocalOptions(jobs=1)
+        planned = sweep.plan_sweep(spec, options, tmp_path / "runs", fixed=fixed, seeds=[1])
+        planned.runs[threads - 2].create()
+        planned.runs[threads - 2].run.summary_file.write_text(json.dumps({"status": status}))
+        assert sweep.look_ahead(planned).workers == 1
+        sweep.look_ahead(planned, measure=True)
+    assert asked == [(["off", "peri"], 3), (["peri"], 2)]
 
 
 def test_only_finished_runs_of_this_machine_tell_the_speed(tmp_path: Path) -> None:

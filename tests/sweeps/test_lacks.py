@@ -1,11 +1,16 @@
 """What a sweep measures of runs that are done: what they lack, and what is said if it cannot be."""
 
+import errno
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
+
 from grok_cli.diagnostics.registry import DIAGNOSTICS
+from grok_cli.runs import measuring
 from grok_cli.runs.directory import snapshot_step
 from grok_cli.runs.measured import add_measured
-from grok_cli.sweeps.lacks import lacks
+from grok_cli.sweeps.lacks import lacks, measure_missing
 from grok_cli.sweeps.plan import PlannedRun, plan_runs
 from grok_cli.sweeps.spec import Spec
 from tests.sweeps.test_reuse import done
@@ -34,6 +39,33 @@ def test_a_step_that_one_diagnostic_has_measured_is_lacked_by_another(tmp_path: 
 def test_where_no_snapshot_is_of_a_step_that_is_due_all_are_measured(tmp_path: Path) -> None:
     (lack,) = lacks(finished(tmp_path, 0, 7, 30, rank=20))
     assert [snapshot_step(file) for file in lack.files] == [0, 7, 30]
+
+
+def test_what_is_measured_is_said_and_stops_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking, asked, said = lacks(finished(tmp_path, 20, 40, rank=20, margin=20)), [], []
+    place = lacking[0].run.path
+
+    def measure(files: Sequence[Path], names: Sequence[str]) -> Iterator[None]:
+        for file in files:
+            asked.append((snapshot_step(file), *names))
+            yield None
+        if names == ["margin"]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(measuring, "measure_snapshots", measure)
+    file = lacking[0].run.measured_file
+    assert measure_missing(lacking, said.append) == [
+        f"cannot write {file}: No space left on device"
+    ]
+    assert asked == [(20, "rank"), (40, "rank"), (20, "margin"), (40, "margin")]
+    assert said == [
+        f"[{n}/2] measuring {name}: {place}" for n, name in ((1, "rank"), (2, "margin"))
+    ]
+    asked.clear()
+    assert measure_missing(lacking, should_stop=lambda: len(asked) > 0) == []
+    assert asked == [(20, "rank")]
 
 
 def test_what_was_measured_while_training_is_not_lacked(tmp_path: Path) -> None:

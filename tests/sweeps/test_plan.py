@@ -107,6 +107,18 @@ def test_what_is_given_anew_reaches_an_existing_directory(tmp_path: Path) -> Non
     assert {tuple(run.changes()) for run in again} == {("--set", 'wandb.mode="offline"')}
 
 
+def test_what_a_run_measures_is_given_anew_until_it_has_begun(tmp_path: Path) -> None:
+    def run() -> PlannedRun:
+        fixed = {"measure.diagnostics": {"rank": 10}, "run.save_every": 7}
+        return plan_runs(PAPER, fixed, [1], tmp_path)[0]
+
+    plan_runs(PAPER, {}, [1], tmp_path)[0].create()
+    save = ["--set", "run.save_every=7"]
+    assert run().changes() == ["--set", 'measure.diagnostics={"rank": 10}', *save]
+    run().run.summary_file.write_text('{"status": "interrupted", "step": 3}')
+    assert run().changes() == save
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -178,6 +190,15 @@ def test_mistakes_in_sweep_files_are_explained(tmp_path: Path, text: str, messag
     file.write_text(text)
     with pytest.raises(SettingsError, match=message):
         read_spec(file)
+
+
+def test_a_file_wins_over_a_study_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_spec("rmsnorm") == STUDIES / "rmsnorm.yaml"
+    Path("rmsnorm").write_text("seeds: 1\n")
+    assert find_spec("rmsnorm") == Path("rmsnorm")
 
 
 @pytest.mark.parametrize(
@@ -351,15 +372,15 @@ def test_many_runs_are_asked_about(typed: Grok, tmp_path: Path) -> None:
 def test_a_sweep_of_few_runs_and_one_that_was_begun_are_not_asked_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fixed = {"train.steps": 1, "model.ln_type": "off"}
+    fixed, runs = {"train.steps": 1, "model.ln_type": "off"}, tmp_path / "runs"
 
     def asked(count: int) -> str | None:
         seeds = list(range(count))
-        return why_ask(plan_sweep(PAPER, LocalOptions(), tmp_path, fixed=fixed, seeds=seeds))
+        return why_ask(plan_sweep(PAPER, LocalOptions(), runs, fixed=fixed, seeds=seeds))
 
     monkeypatch.setattr("grok_cli.sweeps.sweep.MANY_RUNS", 4)
     assert (asked(4), asked(5)) == (None, "5 runs are to be trained")
-    plan_runs(PAPER, fixed, [2], tmp_path)[0].create()
+    plan_runs(PAPER, fixed, [2], runs)[0].create()
     assert asked(5) is None
 
 

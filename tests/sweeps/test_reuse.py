@@ -74,6 +74,11 @@ def test_a_run_that_another_sweep_starts_meanwhile_is_found(tmp_path: Path) -> N
     found = same_run_in(tmp_path, mine.run.path, digest)
     assert found is not None
     assert found.path == tmp_path / "first" / mine.name
+    done(mine)  # nearer to its end, and no other
+    again = same_run_in(tmp_path, mine.run.path, digest)
+    assert again is not None
+    assert again.path == found.path
+    assert [run.path.parent.name for run in runs_beside(tmp_path / "second")] == ["first"]
 
 
 def test_the_run_nearest_to_its_end_is_taken(tmp_path: Path) -> None:

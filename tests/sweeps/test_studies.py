@@ -215,6 +215,23 @@ def test_a_run_that_studies_share_counts_once(tmp_path: Path) -> None:
     assert found.done == 1
 
 
+def test_an_edited_run_is_named_and_its_study_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = STUDIES / "progress-measures.yaml"
+    monkeypatch.setattr(studies, "study_files", lambda: [file])
+    planned = plan_runs(read_spec(file), {}, None, tmp_path / file.stem)
+    for run in planned[:2]:
+        run.create()
+        run.run.summary_file.write_text(json.dumps({"status": "diverged", "step": 9}))
+    edited = planned[0].run.config_file
+    edited.write_text(edited.read_text().replace("weight_decay: 1.0", "weight_decay: 2.0"))
+    found = overview(tmp_path)
+    (problem,) = found.problems
+    assert "opt.weight_decay: 2.0, and was 1.0" in problem
+    assert [(study.runs, study.done) for study in found.studies] == [(5, 2)]
+
+
 def _workers(runs: int) -> int:
     return share_cores(runs, None, None, available_cores())[0]
 
