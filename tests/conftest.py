@@ -38,7 +38,7 @@ def small_config(**changes: Any) -> Config:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that start a cluster come first: they wait much, and others run beside them."""
+    """The tests that start a cluster or compile come first: others run beside them meanwhile."""
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

@@ -96,8 +96,8 @@ def test_entropy_works_on_every_placement(ln_type: str, tmp_path: Path) -> None:
     assert 0.9 < measured.values["attention/attn_score_entropy"] <= math.log(3) + 1e-6
 
 
-def test_json_is_all_that_stands_on_stdout(grok: Grok, tmp_path: Path) -> None:
-    result = grok("train", "--json", "--name", "mine", "--runs-dir", "here", *SMALL_FLAGS)
+def test_json_is_all_that_stands_on_stdout(typed: Grok, tmp_path: Path) -> None:
+    result = typed("train", "--json", "--name", "mine", "--runs-dir", "here", *SMALL_FLAGS)
     summary = json.loads(result.stdout)
     assert Path(summary["path"]) == Path("here/mine")
     assert summary["status"] == "finished"

@@ -29,6 +29,8 @@ from grok_cli.core.training import Trainer
 from tests.conftest import small_config
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.xdist_group("numba")  # compiled once for all
+
 TASKS = ["add", "divide", "quadratic", "sum-xor"]  # all pairs, b != 0, all pairs, more classes
 
 MODELS = st.fixed_dictionaries(

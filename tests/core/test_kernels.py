@@ -24,6 +24,8 @@ from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
 from tests.conftest import small_config
 
+pytestmark = pytest.mark.xdist_group("numba")  # compiled once for all
+
 CPU = torch.device("cpu")
 ON_CPU = "onednn" if has_onednn(torch.float32, CPU) else "torch"
 ROUNDINGS = {np.float32: 1.2e-7, np.float64: 1e-12}  # the latter that of the approximations

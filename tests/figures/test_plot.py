@@ -182,10 +182,10 @@ def test_runs_of_two_lengths_in_one_folder_are_two_groups(tmp_path: Path) -> Non
     assert chart.legend.title == "steps"
 
 
-def test_plot_command(grok: Grok, runs: Path, tmp_path: Path) -> None:
-    drawn = grok("plot", "train/loss", str(runs), "--style", "paper")
+def test_plot_command(typed: Grok, runs: Path, tmp_path: Path) -> None:
+    drawn = typed("plot", "train/loss", str(runs), "--style", "paper")
     assert drawn.stdout.splitlines()[-1] == "train_loss.png"
     assert (tmp_path / "train_loss.png").stat().st_size > 1000
-    shown = grok("plot", "accuracy", str(runs), "--terminal")
+    shown = typed("plot", "accuracy", str(runs), "--terminal")
     assert "o off (No LN)" in shown.stdout
     assert "\x1b" not in shown.stdout

@@ -290,22 +290,22 @@ def test_kept_curves_are_the_means_and_extremes_of_the_finished_runs(tmp_path: P
     assert (first["mean"], first["lowest"], first["highest"], first["runs"]) == (2, 1, 3, 2)
 
 
-def test_sweep_then_report_then_markdown(grok: Grok, tmp_path: Path) -> None:
+def test_sweep_then_report_then_markdown(typed: Grok, tmp_path: Path) -> None:
     flags = [*SMALL_FLAGS, "--set=measure.diagnostics={rank: 20}"]
-    swept = grok("sweep", "ln-positions", "--ln-type", "pre", "--seeds", "1", *flags)
+    swept = typed("sweep", "ln-positions", "--ln-type", "pre", "--seeds", "1", *flags)
     directory = swept.stdout.splitlines()[-1]
     assert directory == "runs/ln-positions"
-    made = grok("report", directory)
+    made = typed("report", directory)
     assert made.stdout == "runs/ln-positions/report.html\n", made.stderr
     question = read_spec(STUDIES / "ln-positions.yaml").question
     assert question in (tmp_path / directory / "report.html").read_text()
-    made = grok("report", directory, "--markdown", "-o", "README.md")
+    made = typed("report", directory, "--markdown", "-o", "README.md")
     text = (tmp_path / "README.md").read_text()
     images = re.findall(r"!\[.*\]\((.*)\)", text)
     assert images == ["README-accuracy.png", "README-generalisation.png"]
     assert all((tmp_path / image).is_file() for image in images)
     assert "| add-pre |" not in text
-    refused = grok("report", "nowhere")
+    refused = typed("report", "nowhere")
     assert refused.returncode == 2
     assert "no such directory" in refused.stderr
 

@@ -80,7 +80,7 @@ def test_run_killed_at_any_moment_resumes_to_the_same_bytes(
     """SIGKILL after more and more rows, then resume until the run is finished."""
     run = create_run(tmp_path / "killed", small_config())
     command = [sys.executable, "-m", "grok_cli", "train", "--quiet", "--resume", str(run.path)]
-    for rows_before_kill in (3, 25, 43):
+    for rows_before_kill in (3, 43):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         while process.poll() is None:
             if run.metrics_file.exists() and run.metrics_file.read_bytes().count(b"\n") > (

@@ -87,14 +87,14 @@ def test_killed_workers_and_sweeps_change_no_metric(tmp_path: Path) -> None:
     assert len(sessions) >= 3
 
 
-def test_last_run_left_gets_the_threads_of_the_others(grok: Grok, tmp_path: Path) -> None:
+def test_last_run_left_gets_the_threads_of_the_others(typed: Grok, tmp_path: Path) -> None:
     """Another number of threads would give other last digits than the undisturbed sweep's."""
     command = ["sweep", "--grid=model.ln_type=off,pre", "--seeds=1", *FLAGS]
-    assert grok(*command).returncode == 0
+    assert typed(*command).returncode == 0
     first, second = (RunDir(path.parent) for path in sorted(tmp_path.rglob("config.yaml")))
     undisturbed = second.metrics_file.read_bytes()
     shutil.rmtree(second.path)
-    assert grok(*command).returncode == 0
+    assert typed(*command).returncode == 0
     threads = [
         json.loads(run.environment_file.read_text())[0]["threads"] for run in (first, second)
     ]
