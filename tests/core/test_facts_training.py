@@ -105,6 +105,31 @@ def test_gradient_norm_is_that_of_all_parameters(engine: str) -> None:
     assert table.table[0]["grads/grad_norm"] == pytest.approx(expected, rel=1e-9)
 
 
+def test_norms_count_frozen_parameters_which_have_no_update() -> None:
+    rows, moved = [], {}
+    for freeze in ((), ("embedding",), ("*.attn.*", "mlp", "positions", "unembedding")):
+        branch = {"branch__parent": "0" * 10, "branch__freeze": freeze}
+        trainer, table = Trainer(small_config(train__steps=1, **branch)), Table()
+        before = {name: p.detach().clone() for name, p in trainer.model.trainable().items()}
+        trainer.run(table)
+        rows.append(table.table[0])
+        squares = {n: (p - before[n]).square().sum() for n, p in trainer.model.trainable().items()}
+        moved[freeze] = {name for name, square in squares.items() if square > 0}
+    assert moved[("embedding",)] == moved[()] - {"embed"}
+    whole, *parts = rows
+    assert all(row["grads/weight_norm"] == whole["grads/weight_norm"] for row in parts)
+    assert all(row["grads/grad_norm"] == whole["grads/grad_norm"] for row in parts)
+    # One part moves where the other stays: their updates add up to the whole.
+    updates = [row["grads/update_norm"] for row in parts]
+    assert math.hypot(*updates) == pytest.approx(whole["grads/update_norm"], rel=1e-6)
+
+
+def test_the_norm_of_clamped_weights_is_that_of_every_row_after_the_first() -> None:
+    table = Table()
+    Trainer(small_config(train__steps=4, opt__weight_norm=7.5)).run(table)
+    assert [row["grads/weight_norm"] for row in table.table[1:]] == pytest.approx([7.5] * 3)
+
+
 class Witness:
     """A diagnostic that keeps what it was handed."""
 

@@ -44,6 +44,9 @@ def after(given: Given | None = None, **settings: object) -> State:
     found = intervene(before, BranchConfig(**PARENT, **settings), given or Given(P))  # type: ignore[arg-type]
     assert all(w.equal(state().weights[n]) for n, w in before.weights.items())  # it is pure
     assert found.weights["initial.embed"].equal(before.weights["initial.embed"])
+    if "reset_moments" not in settings:  # they stay the parent's, whatever is done to weights
+        for kind, tensors in state().moments.items():
+            assert found.moments[kind]["embed"].equal(tensors["embed"])
     return found
 
 
@@ -74,6 +77,11 @@ def test_each_column_keeps_its_own_mean() -> None:
 
 def test_only_leaves_the_mean_out() -> None:
     assert only(torch.ones(5, 2), torch.tensor([1])).abs().max() < 1e-12
+
+
+def test_the_highest_wave_of_an_even_number_is_that_of_alternating_signs() -> None:
+    signs = (-1.0) ** torch.arange(P)[:, None].double()
+    torch.testing.assert_close(only(3 + 2 * signs, torch.tensor([P // 2])), 2 * signs)
 
 
 def test_scale_keeps_the_direction() -> None:
