@@ -71,7 +71,10 @@ def step(engine: Engine, rows: Tensor) -> tuple[Score, dict[str, Tensor]]:
 
 def assert_same(config: Config, rows: Tensor | None = None) -> None:
     """Scores and every gradient agree to 1e-10."""
-    plain, fast = engines(config)
+    assert_agree(*engines(config), rows)
+
+
+def assert_agree(plain: Engine, fast: Engine, rows: Tensor | None = None) -> None:
     rows = plain.dataset.train if rows is None else rows
     expected, gradients = step(plain, rows)
     actual, fast_gradients = step(fast, rows)
@@ -242,13 +245,21 @@ def test_the_loss_is_summed_in_its_own_type(ln_type: str, kernels: str, loss_dty
         assert step(engine, rows)[0].loss.dtype == getattr(torch, loss_dtype)
 
 
-def test_scores_follow_the_weights() -> None:
-    plain, fast = engines(small_config(train__dtype="float64"))
-    fast.evaluate(fast.dataset.test)
-    with torch.no_grad():
-        plain.model.embed.mul_(2.0)
-    expected = plain.evaluate(plain.dataset.test).loss.item()
-    assert fast.evaluate(fast.dataset.test).loss.item() == pytest.approx(expected, rel=1e-12)
+@pytest.mark.parametrize("changes", [{}, {"model__mlp_type": "gated", "model__unembed": "tied"}])
+@pytest.mark.parametrize(("ln_type", "kernels"), [*FORMS, ("qk-norm", "numba")])
+def test_scores_and_gradients_follow_the_weights(
+    ln_type: str, kernels: str, changes: dict[str, Any]
+) -> None:
+    """Nothing that is kept from step to step is of the weights of a step before."""
+    config = small_config(
+        **{"model__ln_type": ln_type, "run__kernels": kernels, "train__dtype": "float64"}, **changes
+    )
+    plain, fast = engines(config)
+    for factor in (1.0, 1.5, 0.7):
+        with torch.no_grad():
+            for parameter in plain.model.trainable().values():
+                parameter.mul_(factor)
+        assert_agree(plain, fast)
 
 
 @pytest.mark.parametrize("ln_type", ["off", "pre", "peri"])
