@@ -156,7 +156,8 @@ def _replay(agreed: Sequence[Agreement], generalised: Sequence[Reached]) -> tupl
     near = [step.near for step in generalised]
     if False in near:
         return "", f"follows to step {upto:,}{apart}, then generalises elsewhere"
-    if True in near:
+    short = any(step.near is None and step.ended < step.length for step in generalised)
+    if True in near and not short:
         return REPLAYED, f"follows to step {upto:,}{apart}"
     return UNDECIDED, f"follows to step {upto:,}{apart}; ours end before generalisation"
 

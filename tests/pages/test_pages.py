@@ -1,5 +1,6 @@
 """The pages that are made: nothing that is there is left out, and nothing is cut off."""
 
+import json
 import re
 from pathlib import Path
 
@@ -15,8 +16,14 @@ from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.pages import commands, interface, measures, settings, studies
 from grok_cli.pages.catalogue import SECTIONS, WRITTEN, linked, pages
 from grok_cli.pages.markdown import escaped, table
+from grok_cli.report.output import runs_table
+from grok_cli.report.pages import markdown_page, markdown_text
+from grok_cli.report.report import make_report
+from grok_cli.results import Results
+from grok_cli.results.times import times_to
 from grok_cli.runs.settings import SHORT_NAMES
 from grok_cli.sweeps.spec import study_files
+from tests.written_runs import Rows, make_run
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = typer.main.get_command(app)
@@ -146,6 +153,31 @@ def test_study_that_was_run_has_its_verdict_figures_and_published_steps(all_stud
     assert {f"ln-positions/{f.name}" for f in studies.figures("ln-positions")} >= set(
         re.findall(r"!\[.*?\]\((.*?)\)", text)
     )
+
+
+def test_a_report_that_is_kept_is_read_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time, machine and verdict by the page, the medians of its runs by `grok times`."""
+    for seed, at in ((1, 20), (2, 30), (3, None)):
+        rows: Rows = {"step": [10, 20, 30], "test/accuracy": [0.0, 0.1, 0.2]}
+        rows["test/accuracy"] = [float(at is not None and (s or 0) >= at) for s in rows["step"]]
+        run = make_run(tmp_path / "runs", rows, data__modulus=11, train__seed=seed)
+        summary = json.loads((run / "summary.json").read_text()) | {"seconds": 1300, "step": 30}
+        (run / "summary.json").write_text(json.dumps(summary | {"generalised_at": at}))
+        (run / "environment.json").write_text(json.dumps([{"cpu": "a|b", "cores": 2}]))
+    report = make_report(tmp_path / "runs")
+    (tmp_path / "operations").mkdir()
+    (tmp_path / "operations" / "README.md").write_text(markdown_page(report, [Path("loss.png")]))
+    monkeypatch.setattr(studies, "KEPT", tmp_path)
+    assert studies._time("operations") == ("1:05:00", r"cpu a\|b; cores 2")
+    assert studies._verdict("operations") == markdown_text(report.verdict)
+    text = studies.one("operations")
+    assert "They took 1:05:00 here" in text
+    assert "![loss](operations/loss.png)" in text
+    runs_table(report).write_csv(tmp_path / "runs.csv")
+    (group,) = times_to(Results.from_csv(tmp_path / "runs.csv"), "generalised", 0.995).groups
+    assert group.median == report.groups[0].median
 
 
 def test_published_steps_of_a_study_stand_in_their_columns() -> None:

@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from grok_cli.figures.network import TO
 from grok_cli.figures.packed import Blob, palettes
 from grok_cli.figures.scale import Scale
+from grok_cli.figures.style import ANSWERS, WHEEL
 from grok_cli.report.pages import FOLDER
 
 SCRIPTS = ("unpack", "hover", "tables", "panels")
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="needs node: apt install nodejs")
+
+
+def rgb(colour: str) -> list[int]:
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+
 
 BLOB = Blob()
 BLOB.add(np.array([9], np.uint8))  # what follows does not begin at the first byte
@@ -29,7 +36,12 @@ LINE = {"group": 0, "metric": "m", "steps": [1, 7], "mean": [2, 3], "low": [2, 1
 OTHER = {"steps": [1, 9], "mean": [5, 0.123456], "low": [4, 0.1], "high": [6, 0.1]}
 EMPTY = {"steps": [], "mean": [], "low": [], "high": []}
 RAMP = palettes()["ramp"]
-KNOWN = {  # to the expressions below
+AXES = {"x": {"label": "frequency", "low": 0, "high": 10}, "y": {"label": "", "low": 0, "high": 1}}
+SCORES = {
+    "first": BLOB.levels(np.log([[9.0, 9.0], [1.0, 3.0]]), fine=True),
+    "second": BLOB.levels(np.log([[9.0, 9.0], [2.5, 5.0]]), fine=True),
+}
+KNOWN: dict[str, Any] = {  # to the expressions below
     "FINE": BLOB.levels(VALUES, fine=True),
     "COARSE": BLOB.levels(VALUES),
     "LOG": BLOB.levels(VALUES, log=True, fine=True),
@@ -37,11 +49,53 @@ KNOWN = {  # to the expressions below
     "TWO": {"series": [LINE | OTHER | {"group": 1}, LINE, LINE | EMPTY]},
     "METRICS": {"series": [LINE, LINE | {"metric": "n"}]},
     "RAMP": RAMP,
+    "COLOURS": palettes(),
+    # Of 109 by 108: with axes from 26 to 104 and from 82 to 4, without from 4 to 104 and back.
+    "DOTS": {
+        **{"x": {"label": "", "low": -1, "high": 1}, "y": {"label": "", "low": -1, "high": 1}},
+        "lines": [],
+        "dots": {
+            "x": BLOB.levels(np.array([[0.0, 0.0, 0.0], [-1.0, 0.0, 1.0]])),
+            "y": BLOB.levels(np.array([[0.0, 0.0, 0.0], [1.0, 0.0, -1.0]])),
+            "turns": [0.5, 0, 0.999],
+        },
+    },
+    "LINES": AXES
+    | {
+        "lines": [
+            {"colour": "a", "x": 2.0, "y": BLOB.levels(np.eye(2, 3), fine=True)},
+            {"colour": "b", "x": 8.0, "y": BLOB.levels(np.eye(2), fine=True)},
+        ]
+    },
+    "ANSWERS": AXES | {"lines": [], "kinds": {"at": 0, "rows": 2, "columns": 2}},
+    **{f"SHARES_{TO[of]}": AXES | {"lines": [], "shares": SCORES | {"of": of}} for of in (0, 1)},
 }
+KNOWN["ANSWERS"]["kinds"]["at"] = KNOWN["CELLS"]["at"]
 HELPERS = """
 const row = (text, first) => ({cells: [{textContent: text, firstChild: {textContent: first}}]});
 const orders = (pairs) => pairs.map(([a, b]) => compareValues(a, b)).map((o) => o && Math.sign(o));
 const texts = (lines) => lines.map((line) => line.text);
+// What is drawn: dots as x, y and colour, the points of lines, texts, and the colours of cells.
+globalThis.window = {devicePixelRatio: 1};
+globalThis.document = {createElement: () => canvasOf([], 0, 0)};
+const canvasOf = (said, clientWidth, clientHeight) => ({clientWidth, clientHeight, getContext: () =>
+  new Proxy({
+    arc(x, y) { said.push(["dot", x, y, this.fillStyle]); },
+    lineTo(x, y) { said.push([this.strokeStyle, x, y]); },
+    fillText(text, x, y) { said.push(["text", text, x, y]); },
+    createImageData: (columns, rows) => ({data: new Uint8ClampedArray(4 * columns * rows)}),
+    putImageData: (image) => { cells = image.data; },
+  }, {get: (its, name) => its[name] ?? (() => undefined)})});
+let cells = [];
+const drawn = (panel, frame) => {
+  const said = [];
+  drawPanel(canvasOf(said, 109, 108), panel, buffer, COLOURS, frame);
+  return said;
+};
+const picture = (panel, frame) => { drawn(panel, frame); return [...cells]; };
+const tenths = (points) => points.map(([of, x, y]) => [of, Math.round(10 * x), y]);
+const same = (found, shares) => JSON.stringify(found)
+  === JSON.stringify(shares.flatMap((share) => [...mixed(RAMP)[Math.round(share * 255)], 255]));
 """
 
 FACTS: dict[str, Any] = {
@@ -68,10 +122,24 @@ FACTS: dict[str, Any] = {
     ],
     # Colours.
     "mixed(RAMP).length": 256,
-    "[0, 17, 34, 255].map((i) => mixed(RAMP)[i])": [
-        [int(RAMP[place][i : i + 2], 16) for i in (1, 3, 5)] for place in (0, 1, 2, 15)
-    ],
+    "[0, 17, 34, 255].map((i) => mixed(RAMP)[i])": [rgb(RAMP[place]) for place in (0, 1, 2, 15)],
     "mixed(['#000000', '#0a1464'])[51]": [2, 4, 20],
+    # Panels of a network: each at its second frame.
+    "drawn(DOTS, 1).filter(([what]) => what === 'dot')": [
+        *(["dot", 54, 54, WHEEL[0]], ["dot", 4, 4, WHEEL[10]], ["dot", 104, 104, WHEEL[19]])
+    ],
+    "tenths(drawn(LINES, 1).filter(([what]) => what !== 'text'))": [
+        *(["a", 416, 82], ["a", 494, 4], ["a", 572, 82], ["b", 884, 82], ["b", 962, 4])
+    ],
+    "drawn(LINES, 1).filter(([what]) => what === 'text')": [
+        *(["text", "0", 26, 93], ["text", "5", 65, 93], ["text", "10", 104, 93]),
+        ["text", "frequency", 65, 105],
+        *(["text", "0", 23, 85], ["text", "0.5", 23, 46], ["text", "1", 23, 7]),
+    ],
+    "picture(ANSWERS, 1)": [part for kind in (0, 2, 3, 3) for part in (*rgb(ANSWERS[kind]), 255)],
+    "picture(ANSWERS, 0).slice(8)": [0, 0, 0, 0, *rgb(ANSWERS[3]), 255],
+    "same(picture(SHARES_a, 1), [1 / 4.5, 1 / 7, 3 / 6.5, 3 / 9])": True,
+    "same(picture(SHARES_b, 1), [2.5 / 4.5, 5 / 7, 2.5 / 6.5, 5 / 9])": True,
     # A table is sorted by the numbers that its cells begin with; what is not there comes last.
     "cellValue(row('1,018 2 of 2', '1,018'), 0)": 1018,
     "['0', '-3', '0.5'].map((text) => cellValue(row(text, text), 0))": [0, -3, 0.5],
@@ -96,8 +164,9 @@ def said() -> dict[str, Any]:
     told = ", ".join(f"{json.dumps(asked)}: {asked}" for asked in (*FACTS, *NUMBERS))
     program = "\n".join(
         [
-            *(*scripts, *known, HELPERS),
+            *(*scripts, *known),
             f"unpacked({json.dumps(BLOB.text())}).then((buffer) => {{",
+            HELPERS,
             f"console.log(JSON.stringify({{{told}}})); }});",
         ]
     )

@@ -85,6 +85,16 @@ def test_runs_that_end_before_generalisation_are_undecided() -> None:
     assert "ours end before generalisation" in result.reason
 
 
+def test_runs_that_end_between_the_first_seed_and_the_last_are_undecided() -> None:
+    """The first at 6,290 is near; of the mean, published at 7,764, nothing is known yet."""
+    result = compared("off", [6290, 7000, NEVER, NEVER, NEVER], upto=1000, length=7200)
+    assert [step.near for step in result.accuracy] == [True, None, None]
+    assert result.result == UNDECIDED
+    assert "ours end before generalisation" in result.reason
+    whole = compared("off", [6290, 7000, 7300, 7500, 7900], upto=1000, length=8000)
+    assert whole.result == REPLAYED
+
+
 def test_where_generalisation_was_not_measured_a_replay_is_undecided() -> None:
     ours = {TRAIN_LOSS: loss_as_published("off", 10_000, metric=TRAIN_LOSS)}
     result = compare(KNOWN.groups["off"], ours, True, KNOWN, 1)
