@@ -194,12 +194,13 @@ def test_there_is_a_result_for_every_combination(small_bench: list[list[str]]) -
     assert first.run_minutes == round(in_plateau.fast_ms * 10_000 / 60_000, 1)
 
 
-PAIR = asdict(StepTime(2, 4))
 TIMES = {"plain": StepTime(40, 60), "torch": StepTime(8, 14), "fast": StepTime(4, 6)}
 COMPARED = {
     "kernels": "numba",
     "phases": {"start": {name: asdict(time) for name, time in TIMES.items()}},
-    **{"products_ms": PAIR, "product_gflop": PAIR, "sum_gflop": asdict(StepTime(0.5, 0.7))},
+    "products_ms": asdict(StepTime(2, 4)),
+    "product_gflop": asdict(StepTime(1, 3)),
+    "sum_gflop": asdict(StepTime(0.5, 0.7)),
     "matmul_gflops": 1000.0,
 }
 CROWD = [
@@ -216,8 +217,8 @@ def test_a_line_of_the_table_on_paper() -> None:
         **{"plain_ms": 42.0, "torch_ms": 8.6, "fast_ms": 4.2, "speedup": 10.0},
         **{"step_gain": 2.0, "evaluation_gain": 3.0},
         **{"products_ms": 1.1, "other_ms": 3.1},  # 2.2 ms of two threads
-        **{"product_gflop": 2.2, "sum_gflop": 0.52, "matmul_gflops": 1000.0},
-        **{"matmul_share": 0.52381, "peak_mb": 400.0},  # 2.2 ms of 4.2
+        **{"product_gflop": 1.2, "sum_gflop": 0.52, "matmul_gflops": 1000.0},
+        **{"matmul_share": 0.285714, "peak_mb": 400.0},  # 1.2 ms of 4.2
     )
     # 10,000 steps of 4.2 ms; 20 runs of 10,000 steps of 6 ms in two processes.
     assert _estimate(result, CROWD) == Estimate("pre", 10, 2, 0.7, 2, 10.0, 0.8)
@@ -249,9 +250,9 @@ class Canned:
 
     trainer = SimpleNamespace(engine=SimpleNamespace(kernels="numba"))
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, products: str = "") -> None:
         self.turns = 0
-        self.alone = iter((4.0, 3.0, 2.0, 5.0))
+        self.alone = iter((4.0, 3.0, 2.0, 5.0) if products == "train" else (1.0, 0.5, 2.0, 3.0))
 
     def warm_up(self) -> None:
         assert self.turns == 0
@@ -270,7 +271,10 @@ class Canned:
 
 
 def test_engines_are_compared_by_their_best_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    works = [SimpleNamespace(products=[], product_flop=3e9, sum_flop=5e8) for _ in range(2)]
+    works = [
+        SimpleNamespace(products="train", product_flop=3e9, sum_flop=5e8),
+        SimpleNamespace(products="test", product_flop=1e9, sum_flop=1e8),
+    ]
     speeds, begun = iter((100.0, 200.0, 150.0, 50.0)), []
 
     def watch(ln_type: str, engine: str, file: str | None, *how: object) -> Canned:
@@ -292,10 +296,11 @@ def test_engines_are_compared_by_their_best_turns(monkeypatch: pytest.MonkeyPatc
             dict.fromkeys(("plain", "fast", "torch"), asdict(StepTime(2, 10))),
         ),
         "matmul_gflops": 200.0,
-        "products_ms": asdict(StepTime(2.0, 4.0)),
-        "product_gflop": asdict(StepTime(3.0, 6.0)),
-        "sum_gflop": asdict(StepTime(0.5, 1.0)),
+        "products_ms": asdict(StepTime(2.0, 2.5)),
+        "product_gflop": asdict(StepTime(3.0, 4.0)),
+        "sum_gflop": asdict(StepTime(0.5, 0.6)),
     }
+    monkeypatch.setattr(worker, "_watch", lambda *_: Canned())
     alone = worker.alone("off", None, rounds=3)
     assert alone["times"] == asdict(StepTime(3, 20))  # with whatever else runs
 

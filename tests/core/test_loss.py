@@ -1,6 +1,7 @@
 """Cross-entropy at any size."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -85,6 +86,22 @@ def test_smoothed_label_is_shared_by_all_classes() -> None:
     # probabilities 2/3, 1/6, 1/6; the target is 0.7 + 0.1 at the label and 0.1 for the others
     expected = -(0.8 * math.log(2 / 3) + 0.2 * math.log(1 / 6))
     assert losses(logits, LABEL, torch.float64).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"loss": "mse"}, {"loss": "stablemax"}, {"label_smoothing": 0.3}], ids=str
+)
+def test_a_loss_does_not_depend_on_what_classes_are_called(settings: dict[str, Any]) -> None:
+    """Class c is called new[c]; each row has a loss of its own, which its label decides."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+    labels, new = torch.tensor([0, 1, 2, 3, 4, 1]), torch.tensor([3, 0, 4, 1, 2])
+    losses = losses_of(TrainConfig.model_validate(settings))
+    found = losses(logits, labels, torch.float64)
+    renamed = torch.empty_like(logits)
+    renamed[:, new] = logits
+    torch.testing.assert_close(losses(renamed, new[labels], torch.float64), found)
+    assert not losses(logits, labels.roll(1), torch.float64).isclose(found).any()
 
 
 def test_smoothing_of_a_loss_without_labels_is_refused() -> None:

@@ -70,6 +70,15 @@ def test_attention_over_a_split_is_that_of_its_rows(split: str) -> None:
     expected = float(-(weights * weights.log()).sum(dim=-1).mean())
     values = attention_values(subject, split)
     assert values["attention/attn_score_entropy"] == pytest.approx(expected)
+    answer = weights[:, -1]
+    expected = float(-(answer * answer.log()).sum(dim=-1).mean())
+    assert values["attention/answer_entropy"] == pytest.approx(expected)
+    of_heads = subject.trace.attention[0][subject.dataset.rows(split)]
+    for head in (0, 1):
+        sizes = -(of_heads[:, head] * of_heads[:, head].log()).sum(dim=-1)  # row query
+        name = f"attention/head{head}"
+        assert values[f"{name}_entropy"] == pytest.approx(float(sizes.mean()))
+        assert values[f"{name}_answer_entropy"] == pytest.approx(float(sizes[:, -1].mean()))
 
 
 def test_restricted_loss_keeps_the_mean_of_the_logits_and_the_key_waves_alone() -> None:

@@ -181,6 +181,7 @@ def test_softmax_collapses_where_the_others_are_rounded_away() -> None:
     assert collapsed(logits, labels, torch.float32) == pytest.approx(2 / 3)
     assert collapsed(logits, labels, torch.float64) == pytest.approx(1 / 3)
     assert collapsed(-logits, labels, torch.float16) == 0  # certain, but wrong
+    assert collapsed(logits.flip(1), labels + 1, torch.float32) == pytest.approx(2 / 3)
     apart = torch.tensor([[0.0, 0], [1000.0, 0]])  # each row by itself
     assert collapsed(apart, labels[:2], torch.float64) == pytest.approx(1 / 2)
 
@@ -207,6 +208,8 @@ def test_heads_that_do_the_same_have_cosine_1() -> None:
     assert mean_pairwise_cosine(torch.stack([same[0], -same[0]])) == pytest.approx(-1)
     assert mean_pairwise_cosine(torch.eye(4).view(2, 2, 4)) == 0
     assert math.isnan(mean_pairwise_cosine(same[:1]))
+    three = torch.stack([same[0], 2 * same[0], -same[0]])  # cosines of pairs: 1, -1, -1
+    assert mean_pairwise_cosine(three) == pytest.approx(-1 / 3)
 
 
 @torch.no_grad()

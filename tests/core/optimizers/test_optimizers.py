@@ -138,9 +138,9 @@ def filtered(settings: Mapping[str, Any], gradients: list[float]) -> list[float]
 
 
 def test_grokfast_ema_adds_its_mean_of_which_the_first_is_the_gradient() -> None:
-    settings = {"gradient_filter": "grokfast-ema", "filter_decay": 0.5, "filter_strength": 3.0}
-    # means 4, 0.5 * 4 + 0.5 * 2 = 3, 0.5 * 3 + 0.5 * -1 = 1
-    expected = [4 + 3 * 4, 2 + 3 * 3, -1 + 3 * 1]
+    settings = {"gradient_filter": "grokfast-ema", "filter_decay": 0.75, "filter_strength": 3.0}
+    # means 4, 0.75 * 4 + 0.25 * 2 = 3.5, 0.75 * 3.5 + 0.25 * -1 = 2.375
+    expected = [4 + 3 * 4, 2 + 3 * 3.5, -1 + 3 * 2.375]
     assert filtered(settings, [4.0, 2.0, -1.0]) == pytest.approx(expected, rel=1e-14)
 
 
