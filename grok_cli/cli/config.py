@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from grok_cli.cli import completion
 from grok_cli.cli.options import Typed, with_config_options
@@ -14,6 +13,7 @@ from grok_cli.cli.parameters import argument
 from grok_cli.core.config import Config
 from grok_cli.executors.registry import build_options
 from grok_cli.runs.settings import is_sweep, load_config, read_yaml
+from grok_cli.runs.yaml_text import yaml_text
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import spec_of
 
@@ -29,7 +29,7 @@ def show(*, typed: Typed) -> None:
     for section, values in config.model_dump(mode="json").items():
         lines.append((f"{section}:", ""))
         for key, value in values.items():
-            text = yaml.safe_dump(value, default_flow_style=True).splitlines()[0]
+            text = yaml_text(value, default_flow_style=True).splitlines()[0]
             lines.append((f"  {key}: {text}", f"# {origin[f'{section}.{key}']}"))
     width = max(len(text) for text, _ in lines)
     for text, note in lines:

@@ -6,7 +6,7 @@ their mistakes and their flags are treated here and in `cli/options.py` in one w
 
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -49,6 +49,8 @@ def value_type(field: FieldInfo) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
         kinds = [one for one in get_args(kind) if one is not type(None)]
         kind = kinds[0] if len(kinds) == 1 else Any
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     return kind if get_origin(kind) in (None, Literal) else get_origin(kind)
 
 

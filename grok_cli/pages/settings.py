@@ -2,7 +2,6 @@
 
 from inspect import getdoc
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -12,6 +11,7 @@ from grok_cli.core.fields import choices, fields_of, value_type
 from grok_cli.executors.registry import EXECUTORS
 from grok_cli.pages.markdown import escaped, page, table
 from grok_cli.runs.settings import SHORT_NAMES
+from grok_cli.runs.yaml_text import yaml_text
 
 TITLE = "Every setting"
 INTRODUCTION = """\
@@ -61,7 +61,7 @@ def _default(field: FieldInfo) -> str:
     if value is PydanticUndefined:
         return "required"
     value = list(value) if isinstance(value, tuple) else value
-    return f"`{yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}`"
+    return f"`{yaml_text(value, default_flow_style=True).splitlines()[0]}`"
 
 
 def _values(field: FieldInfo) -> str:

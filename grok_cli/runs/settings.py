@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from grok_cli.core.config import KEYS, SECTIONS, Config, present_spelling
+from grok_cli.core.config import KEYS, KNOWN, SECTIONS, Config, present_spelling
 from grok_cli.core.fields import SettingsError as SettingsError  # for all who deal with settings
-from grok_cli.core.fields import checked
+from grok_cli.core.fields import checked, value_type
 from grok_cli.diagnostics.registry import DIAGNOSTICS
 from grok_cli.errors import cause, did_you_mean, nearest
 from grok_cli.runs.files import read_whole
-from grok_cli.runs.yaml_text import MOST_CHARACTERS, YamlError, parse_yaml
+from grok_cli.runs.yaml_text import MOST_CHARACTERS, YamlError, parse_yaml, yaml_text
 
 SWEEP_FIELDS = (  # at the top of a sweep file (sweeps/spec.py), as against one of settings
     *("question", "source", "base", "from", "grid", "points", "seeds", "executor"),
@@ -98,6 +96,17 @@ def parse_value(text: str) -> Any:
         if len(text) <= MOST_TEXT:
             return text
         raise SettingsError(f"{text[:20]}...: {error}") from None
+
+
+def value_of(key: str, text: str) -> Any:
+    """The value of a setting's text; a number where the setting is a text stays that text.
+
+    Raises:
+        SettingsError: the text is empty, or too much of something.
+    """
+    value = parse_value(text)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text.strip() if is_number and value_type(KNOWN[key]) is str else value
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -226,7 +235,7 @@ def layer(
         if not equals:
             raise SettingsError(f"--set {text}: expected section.key=value")
         key = check_key(key, "--set")
-        values[key], origin[key] = parse_value(value), "--set"
+        values[key], origin[key] = value_of(key, value), "--set"
     return values, origin
 
 
@@ -258,4 +267,4 @@ def _read_settings(file: Path) -> dict[str, Any]:
 
 def dump_config(config: Config) -> str:
     """The configuration as YAML that `load_config` reads back."""
-    return yaml.safe_dump({"format": FORMAT, **config.model_dump(mode="json")}, sort_keys=False)
+    return yaml_text({"format": FORMAT, **config.model_dump(mode="json")})

@@ -1,4 +1,5 @@
-"""YAML that people write: read quickly, and to an end whatever it holds.
+"""YAML: what people write is read quickly and to an end whatever it holds; what is written is read
+back as it was.
 
 Scalars are those of YAML 1.2, which are what one expects: 1e-3 is a number, 010 is ten, `off` and
 2024-01-01 are texts. The C parser is used where PyYAML has it (it is ten times faster).
@@ -36,6 +37,10 @@ class _Loader(_Base):  # type: ignore[misc]
             raise YamlError(f"more than {MOST_MERGED:,} keys in a mapping")
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text that either version of YAML takes for something else: 1e5, 08, on."""
+
+
 def _refuse_doubles(node: yaml.MappingNode) -> None:
     seen = set()
     for key, _ in node.value:
@@ -59,11 +64,21 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
     ("merge", r"<<", ["<"]),
 ):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), _first
-    )
+    for _of in (_Loader, _Dumper):
+        _of.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), _first
+        )
 _Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
+
+
+def yaml_text(value: Any, **options: Any) -> str:
+    """The YAML text that `parse_yaml` takes for a value.
+
+    Args:
+        options: those of `yaml.dump`.
+    """
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, **options))
 
 
 def parse_yaml(text: str) -> Any:

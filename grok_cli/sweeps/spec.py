@@ -26,8 +26,8 @@ from grok_cli.runs.settings import (
     check_key,
     flatten,
     is_sweep,
-    parse_value,
     read_yaml,
+    value_of,
 )
 from grok_cli.sweeps.seeds import seeds_of_file
 from grok_cli.sweeps.wandb_spec import is_wandb, translate
@@ -180,7 +180,7 @@ def parse_grid(texts: list[str]) -> dict[str, list[Any]]:
         key = check_key(key, "--grid")
         if not all(value.strip() for value in values.split(",")):
             raise SettingsError(f"--grid {text}: one of the values is empty")
-        grid[key] = [parse_value(value.strip()) for value in values.split(",")]
+        grid[key] = [value_of(key, value) for value in values.split(",")]
     return _grid(grid, "--grid")
 
 

@@ -6,8 +6,15 @@ import pytest
 
 from grok_cli.core.config import MOST_MEMORY, Config
 from grok_cli.runs.files import read_json
-from grok_cli.runs.settings import SettingsError, build_config, layered, load_config, nearest_key
-from grok_cli.runs.yaml_text import YamlError, parse_yaml
+from grok_cli.runs.settings import (
+    SettingsError,
+    build_config,
+    dump_config,
+    layered,
+    load_config,
+    nearest_key,
+)
+from grok_cli.runs.yaml_text import YamlError, parse_yaml, yaml_text
 
 LEVELS = list(zip("abcdefgh", "bcdefghi", strict=True))
 ALIASES = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -53,6 +60,40 @@ def test_aliases_and_merges_of_a_decent_size_are_read() -> None:
     assert parse_yaml(text) == {"a": a, "b": {"x": 7, "y": [2, 3]}, "c": [a, a]}
     twice = "a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}"
     assert parse_yaml(twice) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 3}}
+
+
+ODD = ["0123456789", "12e4567890", "4587120963", "08", "1e5", ".5", "0x1f", "1_000", "1:30", "on"]
+ODD += [
+    "",
+    "~",
+    "<<",
+    "=",
+    "null",
+    "True",
+    "2024-01-01",
+    "a: b",
+    "- a",
+    "#",
+    "\u20ac",
+    "a\nb",
+    " a ",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_a_text_is_written_so_that_it_is_read_back_as_that_text(text: str) -> None:
+    """A digest of digits around one e is no number."""
+    assert parse_yaml(yaml_text({"a": text, "b": [text]})) == {"a": text, "b": [text]}
+
+
+@pytest.mark.parametrize("digest", ["12e4567890", "0123456789", "1234567890"])
+def test_a_branch_finds_its_parent_whatever_its_digest(digest: str, tmp_path: Path) -> None:
+    taken = {"branch.transplant": ["mlp"], "branch.donor": digest}
+    config = build_config({"branch.parent": digest, "branch.at": 1, **taken})
+    file = tmp_path / "config.yaml"
+    file.write_text(dump_config(config))
+    assert load_config(file) == config
+    assert layered(file, {}, [f"branch.donor={digest}"])[0] == config
 
 
 def test_file_that_is_no_text_is_named(tmp_path: Path) -> None:
