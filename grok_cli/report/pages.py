@@ -106,6 +106,7 @@ def _render(template: str, report: Report, *, escape: bool, **values: Any) -> st
         published_length=published().length,
         dash=dash,
         step=step_text,
+        ours=reached_text,
         milestones=_milestones,
         title_of=_title,
         preview=preview_address,
@@ -133,6 +134,13 @@ def markdown_text(value: Any) -> str:
 def step_text(step: float) -> str:
     """A step as text."""
     return "never" if math.isinf(step) else f"{step:,.0f}"
+
+
+def reached_text(reached: "Reached") -> str:
+    """When ours got there: "never" only if all of ours went as far as the published runs."""
+    if math.isinf(reached.ours) and reached.ended < reached.length:
+        return f"> {reached.ended:,}"
+    return step_text(reached.ours)
 
 
 def _milestones(comparison: "Comparison") -> "list[tuple[str, dict[str, Reached]]]":

@@ -69,9 +69,11 @@ class Published:
 
         A run repeats a group if nothing else than its seed, its length and whose random numbers
         its initial weights are drawn from tells the two apart. The split of the data must follow
-        the seed, as it does there.
+        the seed, as it does there. A branch repeats none: up to its step it had other settings.
         """
         if settings.get("data.split_seed") not in (None, settings.get("train.seed")):
+            return None
+        if settings.get("branch.at") is not None:
             return None
         return next((g for g in self.groups.values() if _repeats(settings, g.settings)), None)
 

@@ -153,7 +153,7 @@ class Reached:
     Attributes:
         which: "first", "mean" or "last" seed.
         ours, published: steps; infinite for never.
-        ended: the last step at which ours were evaluated.
+        ended: the last step at which all of ours were evaluated.
         length: how many steps the published runs were trained.
     """
 

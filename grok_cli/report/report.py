@@ -20,6 +20,7 @@ from grok_cli.report.published import PublishedGroup, published
 from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
 from grok_cli.report.verdict import Comparison, compare, halves, overall
 from grok_cli.results import Group, Results, Run
+from grok_cli.results.branches import AT
 from grok_cli.results.group import SEEDS, shown, varying_keys
 from grok_cli.results.phases import PhaseStats, phase_stats
 from grok_cli.results.run import number
@@ -99,6 +100,7 @@ class Report:
         spec: the sweep that they are of; None if not known.
         commands: what repeats all runs, as far as sweeps do.
         missing: names of runs of the sweep that are not there.
+        changed: how many runs the sweep has if none of them is there: its settings were changed.
     """
 
     directory: Path
@@ -106,6 +108,7 @@ class Report:
     spec: Spec | None
     commands: tuple[str, ...]
     missing: list[str]
+    changed: int
 
     @property
     def title(self) -> str:
@@ -198,10 +201,10 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """What came out, in a sentence."""
+        """What came out, in a sentence: of branches, whose runs were not published, the medians."""
         if not self.finished.runs:
             return "Nothing to say yet: no run is finished."
-        if self.comparisons:
+        if self.comparisons and not any(run.settings.get(AT) is not None for run in self.runs):
             return overall(self.comparisons)
         try:
             times = times_to(self.results, "generalised", GENERALISED)
@@ -219,6 +222,8 @@ class Report:
                 f"{len(self.runs) - finished} of {len(self.runs)} runs are not "
                 "finished and count only in medians and in the table of runs"
             )
+        if self.changed:
+            parts.append(f"none is one of the study's own {self.changed}: settings were changed")
         if self.missing:
             parts.append(f"{len(self.missing)} runs of the study have not been started")
         return "; ".join(parts)
@@ -283,13 +288,17 @@ def make_report(directory: Path, spec: Spec | None = None, *, where: Sequence[st
     runs = [*found.runs, *found.left_out]
     results = Results.of(runs, problems=found.problems).in_order
     missing: list[str] = []
+    changed = 0
     if spec is not None and not where:
         there = {Path(run.name).name for run in runs}
-        missing = [p.name for p in plan_runs(spec, {}, None, directory) if p.name not in there]
+        planned = [one.name for one in plan_runs(spec, {}, None, directory)]
+        missing = [name for name in planned if name not in there]
+        if missing == planned:
+            missing, changed = [], len(planned)
     recorded = [entry["command"] for entry in read_records(directory)]
     if not recorded and spec is not None and spec.name:
         recorded = [shlex.join(["grok", "sweep", spec.name])]
-    return Report(directory, results, spec, tuple(recorded), missing)
+    return Report(directory, results, spec, tuple(recorded), missing, changed)
 
 
 def _group_row(name: str, group: Group) -> GroupRow:

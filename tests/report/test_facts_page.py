@@ -22,9 +22,11 @@ from grok_cli.report.pages import (
     markdown_page,
     markdown_text,
     preview_address,
+    reached_text,
     step_text,
 )
 from grok_cli.report.published import published
+from grok_cli.report.replay import Reached
 from grok_cli.report.report import Report, Spread, make_report
 from grok_cli.report.scrubber import (
     FRAMES,
@@ -40,6 +42,7 @@ from grok_cli.sweeps.spec import spec_named
 from tests.diagnostics.builders import small_subject
 from tests.written_runs import Rows, make_run
 
+REACHED = [(math.inf, 99), (math.inf, 98), (97, 98)]
 ROWS: Rows = {"step": [10, 20], "test/loss": [2.0, 1.0], "test/accuracy": [0.1, 1.0]}
 
 
@@ -62,6 +65,8 @@ def test_a_spread_has_its_range_where_there_is_one() -> None:
 
 def test_texts_of_steps_and_of_markdown() -> None:
     assert (step_text(math.inf), step_text(1234.6)) == ("never", "1,235")
+    told = [reached_text(Reached("mean", ours, 9, ended, 99)) for ours, ended in REACHED]
+    assert told == ["never", "> 98", "97"]
     assert markdown_text("a\nb_c") == r"a b\_c"
     for sign in "\\`*_{}[]<>#|~!":
         assert markdown_text(f"a{sign}b") == f"a\\{sign}b"
@@ -107,12 +112,26 @@ def test_a_report_says_how_complete_its_runs_are(tmp_path: Path) -> None:
         "2 of 3 runs are not finished and count only in medians and in the table of runs"
     )
     study = make_report(root, spec_named("ln-positions"))
-    assert study.state.endswith("; 20 runs of the study have not been started")
-    assert len(study.missing) == 20
+    assert study.state.endswith("; none is one of the study's own 20: settings were changed")
+    assert study.missing == []
+    make_run(root, ROWS, model__ln_type="pre", train__seed=456)
+    study = make_report(root, spec_named("ln-positions"))
+    assert study.state.endswith("; 19 runs of the study have not been started")
+    assert len(study.missing) == html_page(study).count("not started") == 19
     chosen = make_report(root, spec_named("ln-positions"), where=["train.seed=1"])
     assert (chosen.missing, chosen.state) == ([], "")  # who asks for some misses none
     assert study.question == spec_named("ln-positions").question
     assert (make_report(root).question, make_report(root).commands) == ("", ())
+
+
+def test_of_branches_the_medians_are_told_and_parents_are_compared(tmp_path: Path) -> None:
+    make_run(tmp_path, ROWS, model__ln_type="pre")
+    assert make_report(tmp_path).verdict.startswith("Undecided")
+    make_run(tmp_path, ROWS, model__ln_type="pre", branch__parent="0123456789", branch__at=5)
+    report = make_report(tmp_path)
+    assert report.verdict.startswith("Half")
+    assert [one.published.name for one in report.comparisons] == ["pre"]
+    assert report.comparisons[0].runs == 1
 
 
 def test_only_finished_runs_with_metrics_are_averaged(tmp_path: Path) -> None:

@@ -79,6 +79,12 @@ def test_a_run_repeats_the_group_from_which_only_seed_length_and_draws_tell_it_a
         assert KNOWN.group_of(flat_settings(Config()) | {key: value}) is None
 
 
+def test_a_branch_repeats_no_published_run() -> None:
+    """Up to its step it had other settings than those that it ends with."""
+    assert group_of(model__ln_type="mlp-pre", branch__at=None) == "mlp-pre"
+    assert group_of(model__ln_type="mlp-pre", branch__at=0) is None
+
+
 def test_data_that_is_split_by_another_seed_is_not_compared() -> None:
     assert group_of(data__split_seed=7) is None
     assert group_of(data__split_seed=456, train__seed=456) == "off"
