@@ -242,6 +242,9 @@ def test_runs_are_in_their_plateau_side_by_side_as_many_as_fit_and_one_at_least(
     assert compared["rounds"] == alone["rounds"] == 7
     timings = measure(["off"], [10], threads=[1, 2, 3, 5], plateau=False, cores=4)
     assert {job.get("file") for job in asked} == {None}
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)  # as many cores, unless told otherwise
+    (of_all,) = measure(["off"], [10], threads=[2], plateau=False).estimates
+    assert of_all.processes == 3
     assert [(e.threads, e.processes) for e in timings.estimates] == [(1, 4), (2, 2), (3, 1), (5, 1)]
 
 

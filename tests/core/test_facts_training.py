@@ -128,6 +128,13 @@ def test_the_norm_of_clamped_weights_is_that_of_every_row_after_the_first() -> N
     table = Table()
     Trainer(small_config(train__steps=4, opt__weight_norm=7.5)).run(table)
     assert [row["grads/weight_norm"] for row in table.table[1:]] == pytest.approx([7.5] * 3)
+    branch = {"branch__parent": "0" * 10, "branch__freeze": ["embedding"]}
+    trainer = Trainer(small_config(train__steps=2, opt__weight_norm=7.5, **branch))
+    frozen = trainer.model.embed.detach().clone()
+    trainer.run()
+    assert trainer.model.embed.equal(frozen)
+    others = [p.detach().flatten() for p in trainer.updated.values()]
+    assert float(torch.cat(others).norm()) == pytest.approx(7.5)
 
 
 class Witness:
