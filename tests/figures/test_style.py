@@ -137,6 +137,19 @@ def test_a_bias_at_its_default_goes_without_saying() -> None:
     assert [key.name for key in alone.keys] == ["adamw", "muon"]
 
 
+def test_of_two_halves_neither_goes_without_saying() -> None:
+    runs = [
+        Run(f"{rate} {decay}", {"opt.learning_rate": rate, "opt.weight_decay": decay})
+        for rate in (1, 2)
+        for decay in (0, 1)
+    ]
+    found = make_groups(runs, ["opt.learning_rate", "opt.weight_decay"])
+    assert [dict(group.usual) for group in found] == [{}] * 4
+    assert [group.label for group in found] == [
+        f"learning rate {rate}, weight decay {decay}" for rate in (1, 2) for decay in (0, 1)
+    ]
+
+
 def test_what_most_groups_have_goes_without_saying_and_what_one_has_is_said() -> None:
     """One thing changed at a time: each group is called by that, wherever else it differs."""
     arms: list[dict[str, object]] = [

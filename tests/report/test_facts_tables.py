@@ -190,6 +190,8 @@ def test_the_more_groups_are_tested_the_less_is_told_by_few_seeds(
             make_run(tmp_path, ROWS, model__ln_type=placement, train__seed=seed)
     found = make_report(tmp_path).comparisons
     assert [comparison.result for comparison in found] == [result] * groups
+    names = [comparison.published.name for comparison in found]
+    assert names == [name for name in published().groups if name in names]
     assert {comparison.test.p for comparison in found if comparison.test} == {1 / 63}
 
 

@@ -107,6 +107,7 @@ FACTS: dict[str, Any] = {
         {"step": 9, "text": "b: 0.1235"},
         {"step": 7, "text": "a: 3 (1..4)"},
     ],
+    "linesAt(TWO, ['a', 'b'], 4.5).map((line) => line.step)": [1, 7],
     "texts(linesAt(TWO, ['a', 'b'], 1))": ["b: 5 (4..6)", "a: 2"],
     "texts(linesAt(METRICS, ['a'], 1))": ["a m: 2", "a n: 2"],
     "short(0.0123456)": "0.01235",

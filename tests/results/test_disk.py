@@ -205,6 +205,11 @@ def test_a_last_line_that_is_being_written_is_not_read(tmp_path: Path) -> None:
     assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0)]
 
 
+def test_lines_may_end_as_windows_ends_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"step,rank\r\n1,5.0\r\n2,\r\n")
+    assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0)]
+
+
 def test_rows_out_of_order_are_put_in_order(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("step,rank\n3,1.0\n1,5.0\n1,6.0\n2,7.0\n")
     assert read_series([tmp_path / "a.csv"])["rank"].rows() == [(1, 5.0), (2, 7.0), (3, 1.0)]

@@ -20,7 +20,7 @@ from grok_cli.cli.app import app
 from grok_cli.core.config import MOVED
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, Run
-from grok_cli.results.export import group_table, metric_table
+from grok_cli.results.export import chosen_metrics, group_table, metric_table
 from grok_cli.results.group import Group, group_keys
 from grok_cli.results.run import Source
 from grok_cli.results.wandb import flat, history
@@ -114,6 +114,18 @@ def test_a_summary_has_the_medians_of_all_runs_that_have_begun(tmp_path: Path) -
     assert pd.isna(row["generalised_median_high"])
     assert row["memorised_median"] == 10
     assert row["generalised_last"] > 100  # one that diverged counts for all that it was to run
+
+
+def test_metrics_are_chosen_in_the_order_of_their_columns_and_each_glob_means_one() -> None:
+    table = pl.DataFrame({"step": [1], "x": [1.0]})
+    names = ["train/loss", "test/loss", "test/accuracy"]
+    tables = {name: table.rename({"x": name}) for name in names}
+    results = Results.of([Run("run", source=Source.of(tables))])
+    assert chosen_metrics(results, []) == names
+    assert chosen_metrics(results, ["test/*", "train/*"]) == names
+    assert chosen_metrics(results, ["*/accuracy", "test/*"]) == names[1:]
+    with pytest.raises(UsageError, match=r"--metric rank: no such metric; there are train/loss"):
+        chosen_metrics(results, ["test/*", "rank"])
 
 
 def test_groups_of_a_summary_are_those_that_were_asked_for() -> None:

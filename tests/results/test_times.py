@@ -1,6 +1,8 @@
 """Times of runs at any threshold, from what they measured."""
 
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from grok_cli.results import Results, Run
 from grok_cli.results.run import Source
 from grok_cli.results.survival import Ratio, Sample
 from grok_cli.results.times import (
+    End,
     end_of,
     end_told,
     group_rows,
@@ -94,6 +97,25 @@ def test_the_row_of_a_group_has_its_interval_and_the_mean_up_to_the_common_horiz
     assert (off["last_step"], off["horizon"], pre["horizon"]) == (1000, 300, 300)
     assert off["restricted_mean"] == pytest.approx((200 + 8 * 300) / 9)
     assert pre["restricted_mean"] == pytest.approx((100 + 300) / 2)
+
+
+def test_what_a_seed_does_to_both_groups_drops_out_of_their_ratio() -> None:
+    """Each seed comes twice as late in one group: so does the median of every resample."""
+    runs = [
+        run([0.0] * (place * n - 1) + [1.0], n, placement=name)
+        for place, name in enumerate(("off", "pre"), 1)
+        for n in (3, 1, 9)
+    ]
+    (pair,) = times_to(Results.of(runs), "generalised", 0.995).pairs()
+    assert (pair.ratio.value, pair.ratio.low, pair.ratio.high) == (0.5, 0.5, 0.5)
+
+
+def test_of_a_run_on_disk_its_metrics_tell_and_not_its_summary() -> None:
+    noted = Run("a", {}, {"generalised_at": 7, "step": 9})
+    assert end_of(noted, "generalised", 0.995) == End(noted, 7, True)
+    assert end_of(replace(noted, path=Path("a")), "generalised", 0.995) is None
+    measured = run([0.0, 0.0, 1.0], generalised_at=7)
+    assert end_of(measured, "generalised", 0.995) == End(measured, 300, True)
 
 
 def test_no_pair_depends_on_which_others_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
