@@ -3,20 +3,20 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from rich.console import Console
 
 from grok_cli.cli.sweep_report import COLUMNS, _row, print_plan, print_status, report
-from grok_cli.cli.sweep_view import SweepLog, SweepTable, SweepView
+from grok_cli.cli.sweep_view import SHOWN_FIRST, STATE_STYLE, SweepLog, SweepTable, SweepView
 from grok_cli.executors.local import LocalOptions
 from grok_cli.results import Results, Run
 from grok_cli.results.phases import group_phases
 from grok_cli.sweeps.estimate import Forecast
 from grok_cli.sweeps.plan import plan_runs
 from grok_cli.sweeps.spec import Spec
-from grok_cli.sweeps.states import Entry
+from grok_cli.sweeps.states import ENDS, OPEN, Entry, State
 from grok_cli.sweeps.sweep import plan_sweep
 from tests.sweeps.test_reuse import done
 
@@ -150,6 +150,11 @@ def test_the_time_left_is_that_of_all_steps_at_the_speed_of_the_running_ones(
     assert view.time_left() == "0:16:40"  # 20,000 / 20 seconds
     assert view.counts() == "1 waiting, 2 running, 1 failed"
     assert [view.label(entry) for entry in found] == [f"pre s{seed}" for seed in (1, 2, 3, 4)]
+
+
+def test_every_state_is_counted_and_has_its_place() -> None:
+    states = sorted(get_args(State))
+    assert sorted(STATE_STYLE) == sorted(SHOWN_FIRST) == sorted((*OPEN, *ENDS)) == states
 
 
 def test_lines_say_what_became_of_a_run(tmp_path: Path) -> None:

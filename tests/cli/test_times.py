@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+import statistics
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from grok_cli.cli.times import _print_pairs
+from grok_cli.results.survival import seeds_needed
 from tests.typed import Grok
 from tests.written_runs import make_run
 
@@ -78,6 +81,17 @@ def test_json_and_csv_hold_the_same_numbers(typed: Grok, runs: Path, tmp_path: P
     with (tmp_path / "times.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["median"]) for row in rows] == [600, 250]
+
+
+def test_seeds_that_are_needed_are_told_for_each_threshold(typed: Grok, runs: Path) -> None:
+    """Of runs that reach 0.95 at once and 0.995 at 500, 600 and 700."""
+    done = typed("times", "--where", "ln_type=off", "--power", "2", "--json")
+    rows = json.loads(done.stdout)["power"]
+    assert [row["threshold"] for row in rows] == [0.95, 0.99, 0.995]
+    spread = statistics.stdev(map(math.log, (500, 600, 700)))
+    assert [row["spread"] for row in rows] == pytest.approx([0, spread, spread])
+    assert rows[2]["seeds"] == seeds_needed(2.0, spread)
+    assert {row["ratio"] for row in rows} == {2.0}
 
 
 def test_where_and_event_choose(typed: Grok, runs: Path) -> None:

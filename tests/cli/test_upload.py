@@ -92,6 +92,18 @@ def test_each_row_is_sent_once_however_often_it_is_tried(
     assert [step for step, _ in rows] == steps(run)
 
 
+def test_rows_behind_the_step_of_the_summary_are_not_sent(
+    typed: Grok, server: Server, run: RunDir
+) -> None:
+    """They are made again when the run goes on."""
+    summary = json.loads(run.summary_file.read_text())
+    run.summary_file.write_text(json.dumps(summary | {"status": "interrupted", "step": 12}))
+    assert typed("upload", "runs/a").returncode == 0
+    ((_, rows),) = server.rows.items()
+    assert [step for step, _ in rows] == list(range(1, 13))
+    assert server.exits == [130]
+
+
 def test_another_project_gets_a_run_of_its_own(typed: Grok, server: Server, run: RunDir) -> None:
     for project in ("p", "q", "q"):
         assert typed("upload", "runs/a", "--project", project).returncode == 0

@@ -16,7 +16,7 @@ from grok_cli.core.process import ProcessFacts
 from grok_cli.core.training import Trainer
 from grok_cli.errors import GrokError, GrokWarning, UsageError
 from grok_cli.runs import files, recorder
-from grok_cli.runs.branching import create_branch, plan_branch
+from grok_cli.runs.branching import _frequencies, branch_config, create_branch, plan_branch
 from grok_cli.runs.checkpoints import load_snapshot, save_snapshot
 from grok_cli.runs.directory import RunDir, RunDirectoryError, find_runs, find_snapshots
 from grok_cli.runs.environment import environment, warn_of_other_kernels, with_its_kernels
@@ -126,6 +126,22 @@ def test_a_branch_is_described_by_what_it_changes_and_where_its_relatives_are(
     run = create_branch(tmp_path / "b" / "c" / "branch", config, parent, donor)
     places = dict(zip(digests, ("../../../a/parent", "../../../donor"), strict=True))
     assert json.loads(run.origin_file.read_text()) == {"places": places}
+
+
+@pytest.mark.parametrize("p", [7, 8])
+def test_frequencies_of_a_branch_are_those_named_or_the_embeddings_own(p: int) -> None:
+    angles = 2 * torch.pi * torch.arange(p)[:, None] * torch.tensor([2.0, 3.0]) / p
+    table = torch.cat([angles.cos(), angles.sin()], dim=1)
+
+    def found(which: list[int], frequencies: str = "only") -> list[int]:
+        changes = {"branch.frequencies": frequencies, "branch.which_frequencies": which}
+        return _frequencies(branch_config(small_config(), 0, changes), table)
+
+    assert sorted(found([])) == [2, 3]
+    assert found([1, p // 2]) == [1, p // 2]
+    assert _frequencies(branch_config(small_config(), 0, {}), table) == []  # of all
+    with pytest.raises(UsageError, match=rf"{p // 2 + 1}: expected 1 to {p // 2}, half of"):
+        found([1, p // 2 + 1], "without")
 
 
 def test_a_branch_leaves_at_a_step_that_there_was_and_not_behind_its_end(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class ScriptedExecutor:
         self.endings, self.waiting = deque(endings), deque[Job]()
         self.running: Job | None = None
         self.started = 0
-        self.stopped = self.killed = False
+        self.stopped = self.killed = self.closed = False
 
     def attach(self, jobs: Sequence[Job]) -> list[Job]:
         return []
@@ -130,7 +130,11 @@ def test_fail_fast_stops_the_rest(runs: list[PlannedRun], ending: Ending, state:
 
 def test_a_worker_that_cannot_be_started_is_not_tried_again(runs: list[PlannedRun]) -> None:
     class Unable(ScriptedExecutor):
+        asked = 0
+
         def poll(self) -> list[Change]:
+            self.asked += 1
+            assert self.asked == 1, "tried again"
             return [Change(self.waiting.popleft(), "ended", None, "no process") for _ in "12"]
 
     entries = driven(runs, Unable(), retries=5)
@@ -247,6 +251,41 @@ def test_a_run_that_another_process_trains_is_awaited(runs: list[PlannedRun]) ->
         assert states(driven(runs, executor)) == ["finished"] * 2
     assert executor.started == 1
     assert polls >= 10
+
+
+def test_a_run_that_diverges_elsewhere_fails_fast(runs: list[PlannedRun]) -> None:
+    class Elsewhere(ScriptedExecutor):
+        polls = 0
+
+        def poll(self) -> list[Change]:
+            self.polls += 1
+            assert self.polls < 5, "goes on"
+            write_summary(runs[0].run.path, "diverged")
+            claim.__exit__(None, None, None) if not self.stopped else None
+            return []
+
+    runs[0].create()
+    executor = Elsewhere()
+    with Claim(runs[0].run.path) as claim:
+        entries = driven(runs, executor, fail_fast=True)
+    assert [(entry.state, entry.reason) for entry in entries] == [
+        *(("diverged", "why"), ("waiting", ""))
+    ]
+    assert executor.stopped
+
+
+def test_what_an_executor_holds_is_let_go_of_however_a_sweep_ends(runs: list[PlannedRun]) -> None:
+    done, begun, failed = (ScriptedExecutor(FINISHED, FINISHED) for _ in range(3))
+    driven(runs, done)
+    Driver(runs, begun, SweepWatcher()).begin()
+
+    def broken() -> bool:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        driven(runs, failed, should_stop=broken)
+    assert [executor.closed for executor in (done, begun, failed)] == [True] * 3
+    assert [executor.killed for executor in (done, begun, failed)] == [False, False, True]
 
 
 def test_a_run_that_another_process_gave_up_is_taken_over(runs: list[PlannedRun]) -> None:
@@ -411,6 +450,19 @@ def test_narrow_table_keeps_run_state_and_step(
     assert head.startswith("0 of 2 done, ? left")
     assert named.split() == titles.split()
     assert first.split()[:4] == ["pre", "s1", "running", "12345"]
+
+
+def test_a_wide_table_tells_speed_and_time_left_of_what_runs(runs: list[PlannedRun]) -> None:
+    summary = {"status": "running", "step": 4000, "phase": "plateau", "steps_per_second": 20.0}
+    running, crashed = (Entry(run, summary=summary, attempts=2) for run in runs)
+    running.state, crashed.state = "running", "failed"
+    head, titles, *rows = (line.rstrip() for line in drawn([crashed, running], 120)[:4])
+    assert head == "0 of 2 done, 0:05:00 left  (1 running, 1 failed)"
+    assert " ".join(titles.split()) == "run state progress step phase test acc steps/s left"
+    first, second = ([c for c in row.split() if not set(c) <= set("━╸╺-")] for row in rows)
+    told = ["(2)", "4000/10000", "plateau"]
+    assert first == ["pre", "s2", "running", *told, "20.0", "0:05:00"]
+    assert second == ["pre", "s1", "failed", *told]
 
 
 def test_table_of_runs_that_ended_has_no_time_left(runs: list[PlannedRun]) -> None:

@@ -1,6 +1,7 @@
 """How long runs will take: scaled by the work of a step, less what is done."""
 
 import json
+import math
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -184,6 +185,19 @@ def test_only_finished_runs_of_this_machine_tell_the_speed(tmp_path: Path) -> No
         before = "another" if run is here else socket.gethostname()  # the last session counts
         run.run.environment_file.write_text(json.dumps([{"host": before}, {"host": host}]))
     assert recorded_speeds(run.run for run in (here, there, begun)).of(here.config) == 10.0
+
+
+def test_a_speed_is_a_positive_number_of_a_run_that_finished(tmp_path: Path) -> None:
+    (run,) = plan_runs(Spec(), {"data.modulus": 23}, [1], tmp_path)
+    run.create()
+    run.run.environment_file.write_text(json.dumps([{"host": socket.gethostname()}]))
+    for status, speed, known in (
+        *(("finished", 2, 2.0), ("diverged", 2.0, None), ("running", 2.0, None)),
+        *(("finished", wrong, None) for wrong in (0, -1.0, math.nan, math.inf, None, "2")),
+    ):
+        summary = {"status": status, "steps_per_second": speed}
+        run.run.summary_file.write_text(json.dumps(summary))
+        assert recorded_speeds([run.run]).of(run.config) == known
 
 
 def test_a_few_steps_tell_the_speed_of_runs_that_no_known_one_is_comparable_to() -> None:

@@ -10,7 +10,7 @@ from grok_cli.errors import UsageError
 from grok_cli.executors.local import LocalOptions, share_cores
 from grok_cli.runs.settings import SettingsError
 from grok_cli.sweeps import plan
-from grok_cli.sweeps.plan import PlannedRun, plan_runs
+from grok_cli.sweeps.plan import PlannedRun, plan_runs, steps_left
 from grok_cli.sweeps.seeds import PAPER_SEEDS, parse_seeds
 from grok_cli.sweeps.spec import PAPER, STUDIES, Spec, find_spec, parse_grid, read_spec
 from grok_cli.sweeps.sweep import plan_sweep, why_ask
@@ -291,6 +291,23 @@ def test_a_seed_of_zero_is_a_seed(tmp_path: Path) -> None:
     fixed = plan_runs(Spec(seeds=[1]), {"train.seed": 0}, None, tmp_path)
     assert [run.config.train.seed for run in fixed] == [0]
     assert parse_seeds("0,") == [0]
+
+
+@pytest.mark.parametrize(
+    ("summary", "left"),
+    [
+        ({"status": "new"}, 10_000),
+        ({"status": "interrupted", "step": 4_000}, 6_000),
+        ({"status": "running", "step": "x"}, 10_000),
+        ({"status": "interrupted", "step": 20_000}, 0),
+        ({"status": "diverged", "step": 5}, 0),
+        ({"status": "finished", "step": 500}, 0),  # until it grokked
+    ],
+)
+def test_steps_are_left_of_what_is_not_done(
+    summary: dict[str, object], left: int, tmp_path: Path
+) -> None:
+    assert steps_left(plan_runs(PAPER, {}, [1], tmp_path)[0], summary) == left
 
 
 def test_set_wins_over_a_file_of_settings(typed: Grok, tmp_path: Path) -> None:
