@@ -224,6 +224,9 @@ def test_a_run_that_goes_on_counts_all_its_time_and_knows_what_was_measured_befo
 
 def test_a_run_goes_on_with_the_kernels_of_its_last_session(tmp_path: Path) -> None:
     run, fast = make(tmp_path), {"engine": "FastEngine", "device": "cpu"}
+    assert with_its_kernels(run, small_config()).run.kernels == "auto"
+    run.origin_file.write_text(json.dumps(fast | {"kernels": "numba"}))  # a branch that has begun
+    assert with_its_kernels(run, small_config()).run.kernels == "numba"
     for sessions, kernels in (
         ([fast | {"kernels": "numba"}, fast | {"kernels": "torch"}], "torch"),
         ([fast | {"kernels": "torch"}, fast | {"kernels": "numba"}], "numba"),

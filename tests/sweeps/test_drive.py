@@ -461,8 +461,8 @@ def test_a_wide_table_tells_speed_and_time_left_of_what_runs(runs: list[PlannedR
     assert " ".join(titles.split()) == "run state progress step phase test acc steps/s left"
     first, second = ([c for c in row.split() if not set(c) <= set("━╸╺-")] for row in rows)
     told = ["(2)", "4000/10000", "plateau"]
-    assert first == ["pre", "s2", "running", *told, "20.0", "0:05:00"]
-    assert second == ["pre", "s1", "failed", *told]
+    assert first == ["pre", "s1", "running", *told, "20.0", "0:05:00"]
+    assert second == ["pre", "s2", "failed", *told]
 
 
 def test_table_of_runs_that_ended_has_no_time_left(runs: list[PlannedRun]) -> None:
