@@ -18,7 +18,7 @@ from grok_cli.figures.names import legend_of
 from grok_cli.report.command import train_command
 from grok_cli.report.published import PublishedGroup, published
 from grok_cli.report.replay import ACCURACY, LOSSES, Seeds
-from grok_cli.report.verdict import Comparison, compare, halves, overall
+from grok_cli.report.verdict import ALONE, Comparison, compare, halves, overall
 from grok_cli.results import Group, Results, Run
 from grok_cli.results.branches import AT
 from grok_cli.results.group import SEEDS, shown, varying_keys
@@ -210,7 +210,8 @@ class Report:
             times = times_to(self.results, "generalised", GENERALISED)
         except UsageError:
             return "Nothing to say: test accuracy was not measured."
-        return halves({self.names[found.group.name]: found.median for found in times.groups})
+        medians = {self.names[found.group.name]: found.median for found in times.groups}
+        return halves(medians) + ("" if self.comparisons else f" {ALONE}")
 
     @property
     def state(self) -> str:
@@ -226,7 +227,8 @@ class Report:
             parts.append(f"none is one of the study's own {self.changed}: settings were changed")
         if self.missing:
             parts.append(f"{len(self.missing)} runs of the study have not been started")
-        return "; ".join(parts)
+        text = "; ".join(parts)
+        return text[:1].upper() + text[1:]
 
     @cached_property
     def settings_columns(self) -> list[str]:

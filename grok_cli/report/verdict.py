@@ -238,7 +238,7 @@ def halves(medians: Mapping[str, Median]) -> str:
     """
     within = f"within {max(found.last for found in medians.values()):,.0f} steps"
     if not any(found.events for found in medians.values()):
-        return f"No run generalised {within}. {ALONE}"
+        return f"No run generalised {within}."
 
     def who(names: Sequence[str]) -> str:
         name = " with {}" if len(medians) > 1 else ""
@@ -253,9 +253,9 @@ def halves(medians: Mapping[str, Median]) -> str:
     if len(shown) < len(order):
         text += f", {len(order) - len(shown)} groups between them"
     if not order:
-        return f"Fewer than half of the runs generalised {within}{who(late)}. {ALONE}"
+        return f"Fewer than half of the runs generalised {within}{who(late)}."
     rest = f"; fewer than half {within}{who(late)}" if late else ""
-    return f"Half of the runs generalised {text}{rest}. {ALONE}"
+    return f"Half of the runs generalised {text}{rest}."
 
 
 def _order(comparisons: Sequence[Comparison]) -> str:

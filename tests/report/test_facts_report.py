@@ -74,7 +74,7 @@ def test_a_verdict_never_leaves_out_those_that_did_not() -> None:
             name: Curve.of(Sample.of([at or 900 for at in steps], [at is not None for at in steps]))
             for name, steps in groups.items()
         }
-        return halves({name: curve.median for name, curve in curves.items()}).partition(". ")[0]
+        return halves({name: curve.median for name, curve in curves.items()}).removesuffix(".")
 
     assert told(a=[10, 20, None]) == "Half of the runs generalised by step 20 (2 of 3)"
     assert told(a=[10, None, None]) == (

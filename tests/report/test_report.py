@@ -148,7 +148,7 @@ def test_other_training_is_not_compared_with_published_numbers(runs: Path) -> No
 def test_runs_of_other_settings_are_not_the_studys(runs: Path) -> None:
     spec = spec_named("ln-positions")
     report = make_report(runs, spec)
-    assert report.state == "none is one of the study's own 20: settings were changed"
+    assert report.state == "None is one of the study's own 20: settings were changed"
     assert "not started" not in html_page(report)
     assert report.commands == ("grok sweep ln-positions",)
 
