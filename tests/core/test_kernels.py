@@ -172,6 +172,32 @@ def test_where_compiled_code_cannot_be_kept_runs_go_on_and_say_so(tmp_path: Path
     assert done.stderr.count("numba cannot be used here") == 1
 
 
+def test_what_another_processor_compiled_is_compiled_anew(tmp_path: Path) -> None:
+    """A folder that two machines share; its code may have instructions that one of them lacks."""
+    code = (
+        "import numpy as np\n"
+        "from grok_cli.core.engines.fast.kernels import exp\n"
+        "print(exp(np.float32(-1)), *(sum(n.values()) for n in exp.stats[1:]))"
+    )
+    shared = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def computed_on(processor: str) -> tuple[float, int, int]:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=shared | {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        value, hits, misses = done.stdout.split()
+        return float(value), int(hits), int(misses)
+
+    exact = pytest.approx(np.exp(-1), rel=1e-6)
+    assert computed_on("x86-64") == (exact, 0, 1)
+    assert computed_on("x86-64") == (exact, 1, 0)
+    assert computed_on("nehalem") == (exact, 0, 1)
+
+
 def begun(path: Path, kernels: str) -> RunDir:
     """A run that was stopped after its 6th step."""
     config = small_config(train__steps=20, run__kernels=kernels, run__threads=1)
