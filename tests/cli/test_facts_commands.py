@@ -261,6 +261,20 @@ def test_what_is_asked_of_a_branch_reaches_it(tmp_path: Path, watched: Watched) 
         assert (donor and str(donor.path)) == giver
 
 
+def test_a_large_sweep_is_asked_about_unless_it_is_looked_at_or_meant(
+    typed: Grok, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grok_cli.sweeps.sweep.MANY_RUNS", 1)
+    run, look = watched(cli_sweep.sweeps, "run_sweep"), watched(cli_sweep.sweeps, "look_ahead")
+    large = ["sweep", "--grid=model.ln_type=pre", "--seeds=2"]
+    refused = typed(*large)
+    assert (refused.returncode, len(run), len(look)) == (2, 0, 0)
+    assert "2 runs are to be trained. --seeds 2 means 2 seeds; the seed 2 alone" in refused.stderr
+    for more, calls in (("--dry-run", look), ("--yes", run)):
+        assert typed(*large, more).returncode == 1  # it was reached
+        assert len(calls) == 1
+
+
 @pytest.mark.parametrize(
     ("states", "stopped", "code", "said"),
     [

@@ -101,6 +101,9 @@ def test_two_damaged_states_end_in_one_message_that_says_what_to_do(run: RunDir)
 
 def test_deleting_the_state_starts_over(run: RunDir, undisturbed: bytes) -> None:
     run.resume_file.unlink()
+    stop = iter([False, False, True])
+    assert train_run(run, run.config(), should_stop=lambda: next(stop)).status == "interrupted"
+    assert not run.previous_file.exists()  # which was of the training before
     assert train_run(run, run.config()).status == "finished"
     assert run.metrics_file.read_bytes() == undisturbed
 

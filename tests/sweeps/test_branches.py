@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from grok_cli.cli.sweep_view import SweepView
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
@@ -15,6 +17,7 @@ from grok_cli.runs.settings import SettingsError
 from grok_cli.sweeps.drive import Driver, SweepWatcher
 from grok_cli.sweeps.plan import PlannedRun, plan_runs, steps_left
 from grok_cli.sweeps.spec import spec_of
+from grok_cli.sweeps.states import Entry
 from tests.conftest import SMALL_FLAGS, small_config
 from tests.sweeps.test_drive import ScriptedExecutor
 
@@ -197,3 +200,10 @@ def test_branch_waits_for_the_run_that_gives_weights(tmp_path: Path) -> None:
         for entry in ended:
             entry.state = "finished"
         assert [driver._may_start(branch) for branch in branches] == [may] * 2
+
+
+def test_a_view_tells_branches_apart(tmp_path: Path) -> None:
+    entries = [Entry(run) for run in planned(tmp_path)]
+    view = SweepView(Console())
+    view.start(entries)
+    assert len({view.label(entry) for entry in entries}) == len(entries) == 12

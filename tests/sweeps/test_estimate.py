@@ -198,6 +198,9 @@ def test_a_speed_is_a_positive_number_of_a_run_that_finished(tmp_path: Path) -> 
         summary = {"status": status, "steps_per_second": speed}
         run.run.summary_file.write_text(json.dumps(summary))
         assert recorded_speeds([run.run]).of(run.config) == known
+    run.run.summary_file.write_text(json.dumps({"status": "finished", "steps_per_second": 2.0}))
+    run.run.config_file.write_text("[")  # damaged, which is told elsewhere
+    assert not recorded_speeds([run.run])
 
 
 def test_a_few_steps_tell_the_speed_of_runs_that_no_known_one_is_comparable_to() -> None:
