@@ -32,6 +32,8 @@ def test_answers_are_four_kinds() -> None:
     trained = cells.values >= 2
     assert right.sum() == inside.right.sum()
     assert (trained == inside.train.numpy()).all()
+    said = [("right" in name, "training" in name) for name in KINDS]
+    assert said == [(bool(kind % 2), kind >= 2) for kind in range(4)]
 
 
 def test_the_factors_of_an_attention_panel_make_its_cells() -> None:

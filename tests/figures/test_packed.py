@@ -62,7 +62,10 @@ def test_frames_of_panels_come_back() -> None:
         for frame, charts in enumerate(frames):
             here = charts[place]
             if here.dots is not None:
-                assert np.allclose(numbers(data, panel["dots"]["x"], frame), here.dots.x, atol=0.02)
+                for name, values in (("x", here.dots.x), ("y", here.dots.y)):
+                    assert np.allclose(numbers(data, panel["dots"][name], frame), values, atol=0.02)
+                if not frame:  # frames of one run are of the same planes
+                    assert np.allclose(panel["dots"]["turns"], here.dots.turns, atol=1e-4)
             for line, packed in zip(here.lines, panel["lines"], strict=True):
                 half = packed["y"]["step"] * 0.51
                 assert np.allclose(numbers(data, packed["y"], frame), line.y, rtol=0, atol=half)

@@ -271,6 +271,20 @@ def test_every_two_of_few_groups_are_compared_the_clearest_first(tmp_path: Path)
     assert one.pairs == ()
 
 
+def test_groups_are_compared_at_the_strictest_threshold(tmp_path: Path) -> None:
+    """Both reach 0.96 at step 1; 0.995 at 3 and at 6."""
+    for placement, at in (("off", 6), ("pre", 3)):
+        grid: list[float | None] = list(range(1, 9))
+        rows: Rows = {"step": grid, "test/accuracy": [0.96 + 0.04 * ((s or 0) >= at) for s in grid]}
+        make_run(tmp_path, rows, data__modulus=11, model__ln_type=placement)
+    found = medians_of(make_report(tmp_path))
+    assert found is not None
+    steps = [[median.step for median in medians] for *_, medians in found.rows]
+    assert steps == [[1, 6, 6], [1, 3, 3]]
+    ((*_, pair),) = found.pairs
+    assert pair.ratio.value == 2
+
+
 def test_without_test_accuracy_there_are_no_medians(tmp_path: Path) -> None:
     make_run(tmp_path, {"step": [1], "train/loss": [1.0]})
     report = make_report(tmp_path)

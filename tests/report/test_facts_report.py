@@ -2,15 +2,18 @@
 
 import json
 import math
+import shlex
 from pathlib import Path
 
 import pytest
 
+from grok_cli.core.config import Config
 from grok_cli.report.output import runs_table, write_markdown
 from grok_cli.report.pages import dash, html_page, markdown_page
 from grok_cli.report.report import make_report, train_command
 from grok_cli.report.verdict import halves
 from grok_cli.results.survival import Curve, Sample
+from grok_cli.runs.settings import flat_settings
 from tests.written_runs import Rows, make_run
 
 ROWS: Rows = {"step": [1, 2], "test/loss": [2.0, 0.001], "test/accuracy": [0.1, 1.0]}
@@ -42,6 +45,16 @@ def test_a_command_names_what_differs_from_the_defaults_and_is_of_the_result() -
     assert "--set model.ln_type=pre" in made
     assert "--set opt.learning_rate=0.01 " in made
     assert "--set train.seed=3 " in f"{made} "
+    usual = flat_settings(Config())
+    for value, told in (
+        (None, "null"),
+        (True, "true"),
+        (0, "0"),
+        ("a b", "a b"),
+        ([1, 2], "[1, 2]"),
+    ):
+        words = shlex.split(train_command(usual | {"opt.eps": value}))
+        assert words == ["grok", "train", "--set", f"opt.eps={told}"]
     assert "run.threads" not in made
     assert "wandb" not in made
 
