@@ -1,7 +1,6 @@
 """The fast engine against the plain one: same scores, same gradients, same training."""
 
 import math
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from grok_cli.core.data import Dataset
 from grok_cli.core.engines import Engine, FastEngine, PlainEngine, Score, make_engine
 from grok_cli.core.engines.fast import engine as fast_engine
 from grok_cli.core.engines.fast import kernels as compiled_kernels
-from grok_cli.core.engines.fast.crew import Crew
 from grok_cli.core.engines.fast.factors import FactoredForm
 from grok_cli.core.engines.fast.feed import backward_from
 from grok_cli.core.engines.fast.layers import LayeredForm
@@ -27,7 +25,6 @@ from grok_cli.core.loss import row_losses
 from grok_cli.core.placement import HEAD_SITES, NORM_OF_SITE, PLACEMENTS, Placement
 from grok_cli.core.training import Trainer
 from tests.conftest import small_config
-from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.xdist_group("numba")  # compiled once for all
 
@@ -245,8 +242,16 @@ def test_the_loss_is_summed_in_its_own_type(ln_type: str, kernels: str, loss_dty
         assert step(engine, rows)[0].loss.dtype == getattr(torch, loss_dtype)
 
 
-@pytest.mark.parametrize("changes", [{}, {"model__mlp_type": "gated", "model__unembed": "tied"}])
-@pytest.mark.parametrize(("ln_type", "kernels"), [*FORMS, ("qk-norm", "numba")])
+OTHERS = {  # more classes than tokens, and what else goes its own way in some form
+    **{"data__task": "sum-xor", "model__mlp_type": "gated", "model__unembed": "tied"},
+    **{"model__output_scaling": 3.0, "model__subtract_init": True},
+}
+
+
+@pytest.mark.parametrize("changes", [{}, OTHERS], ids=["plain", "others"])
+@pytest.mark.parametrize(
+    ("ln_type", "kernels"), [*FORMS, ("qk-norm", "numba"), ("attn-pre-qk", "numba")]
+)
 def test_scores_and_gradients_follow_the_weights(
     ln_type: str, kernels: str, changes: dict[str, Any]
 ) -> None:
@@ -376,25 +381,6 @@ def test_training_is_the_same_with_any_number_of_threads(
         torch.set_num_threads(before)
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])
-
-
-def test_a_crew_keeps_order_uses_one_thread_each_and_hands_on_errors() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        crew = Crew(3)
-        threads = crew.map(lambda i: (i, torch.get_num_threads()), range(7))
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-    assert threads == [(i, 1) for i in range(7)]
-    with pytest.raises(ZeroDivisionError):
-        crew.map(lambda i: 1 / i, range(3))
-
-
-def test_a_crew_computes_two_items_at_once() -> None:
-    meeting = Barrier(2, timeout=PATIENCE)  # broken, if the second does not come
-    assert sorted(Crew(2).map(lambda _: meeting.wait(), range(2))) == [0, 1]
 
 
 def test_on_a_cpu_the_fast_engine_has_as_many_threads_as_torch() -> None:
