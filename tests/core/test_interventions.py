@@ -68,6 +68,15 @@ def test_waves_of_frequencies_stay_or_go_and_the_mean_stays(
         assert weights[name][P, 0] == factor * 7
 
 
+@pytest.mark.parametrize(("kept", "rest"), [("only", (1, 0, 4)), ("without", (0, 2, 0))])
+def test_several_frequencies_stay_or_go_together(kept: str, rest: tuple[float, ...]) -> None:
+    """In whatever order they are named."""
+    for frequencies in ([1, 3], [3, 1]):
+        embed = after(Given(P, frequencies=frequencies), frequencies=kept).weights["embed"]
+        energy = torch.fft.rfft(embed[:P, 0]).abs() / (P / 2)
+        assert energy[1:4].tolist() == pytest.approx(list(rest), abs=1e-12)
+
+
 def test_each_column_keeps_its_own_mean() -> None:
     before = State({"embed": torch.tensor([[1.0, 5.0]]).expand(P, 2)}, {})
     branch = BranchConfig.model_validate(PARENT | {"frequencies": "only"})

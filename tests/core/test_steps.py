@@ -60,6 +60,9 @@ def test_a_cache_of_some_steps_holds_those_alone() -> None:
     cache = model.run_with_cache(TOKENS, ["blocks.1.z", "logits"])
     assert list(cache) == ["blocks.1.z", "logits"]
     assert torch.equal(cache["logits"], model(TOKENS))
+    asked = model.run_with_cache(TOKENS, {"logits", "final", "blocks.0.q"})
+    assert list(asked) == ["blocks.0.q", "final", "logits"]  # in the order of computation
+    assert not any(value.requires_grad for value in asked.values())
 
 
 @pytest.mark.parametrize("ln_type", PLACEMENTS)
@@ -167,6 +170,8 @@ def test_hooks_may_be_pairs() -> None:
     hooks = {"blocks.0.mlp_out": torch.zeros_like, "blocks.0.z": lambda z: 2 * z}
     as_pairs = model.run_with_hooks(TOKENS, list(hooks.items()))
     assert torch.equal(as_pairs, model.run_with_hooks(TOKENS, hooks))
+    of_a_name = [("blocks.0.z", torch.zeros_like), *hooks.items()]  # the last counts
+    assert torch.equal(as_pairs, model.run_with_hooks(TOKENS, of_a_name))
 
 
 def test_one_name_may_stand_alone() -> None:
