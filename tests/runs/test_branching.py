@@ -143,7 +143,7 @@ def test_branch_may_ask_for_other_kernels(tmp_path: Path) -> None:
 def test_branch_of_a_branch_goes_on_the_same(parent: RunDir, tmp_path: Path) -> None:
     far = RunDir(shutil.copytree(parent.path, tmp_path / "far" / "off" / "parent"))
     changes = {"branch.freeze": ["pos"], "branch.scale": 0.5}
-    first = branched(far, 10, changes, "../../first")
+    first = branched(far, 10, changes, "../../deep/er/first")  # not beside its parent
     second = branched(first, 13, name="second")
     assert same(second, first)
     assert same(branched(first, 10, name="at once"), first)
