@@ -32,7 +32,7 @@ class Curve:
 
     def line(self, key: int, metric: str, *, first: float = 0, dashed: bool = False) -> Line:
         """As it is drawn, from the step `first` on."""
-        after = self.steps >= first
+        after = slice(int(np.searchsorted(self.steps, first)), None)
         seeds = {seed: values[after] for seed, values in self.seeds.items()}
         steps, mean, low, high = (p[after] for p in (self.steps, self.mean, self.low, self.high))
         return Line(key, metric, steps, mean, low, high, seeds, dashed)

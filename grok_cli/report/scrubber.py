@@ -9,7 +9,6 @@ import numpy as np
 
 from grok_cli.errors import GrokError
 from grok_cli.figures.chart import Chart
-from grok_cli.figures.network import caption, panels
 from grok_cli.figures.packed import Blob, pack_frames, palettes
 from grok_cli.figures.scale import spread_out
 from grok_cli.figures.svg import script_json
@@ -50,6 +49,7 @@ def look_into(files: Sequence[Path], keys: Sequence[int] | None = None) -> Frame
     Args:
         keys: as in `insides`.
     """
+    from grok_cli.figures.network import caption, panels  # with torch, which takes 200 MB
     from grok_cli.runs.measuring import insides
 
     steps, captions, charts = [], [], []
