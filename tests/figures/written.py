@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from grok_cli.figures.chart import Axis, Chart, Legend
 from grok_cli.results import Results, Run
 from grok_cli.results.run import Source
 
@@ -61,3 +62,8 @@ def every_metric(at: int | None, steps: int = 300) -> Values:
     values = {name.replace("/", "__"): falling for c in COURSES.values() for name in c.metrics}
     accuracy = [0.0 if at is None or step < at else 1.0 for step in grid]
     return values | {"test__accuracy": accuracy, "train__accuracy": [0.5] * len(grid)}
+
+
+def chart_of(**parts: Any) -> Chart:
+    """A chart of nothing but these parts."""
+    return Chart("name", "about", "note", Axis("x"), Axis("y"), Legend("", ()), **parts)
