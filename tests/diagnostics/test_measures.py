@@ -173,6 +173,26 @@ def test_gradients_of_a_network_blind_to_position_and_order_are_symmetric() -> N
     assert measured["symmetry/gradient_symmetricity"] == pytest.approx(value)
 
 
+def test_symmetry_of_many_pairs_is_that_of_a_drawn_sample_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten of 25: the first ten would be those with a = 0 and a = 1."""
+    seen: list[list[int]] = []
+
+    def of(model: object, tokens: torch.Tensor, labels: torch.Tensor) -> float:
+        seen.append((5 * tokens[:, 0] + tokens[:, 1]).tolist())
+        assert labels.tolist() == ((tokens[:, 0] + tokens[:, 1]) % 5).tolist()
+        return 0.0
+
+    monkeypatch.setattr("grok_cli.diagnostics.measures.symmetry.ROWS", 10)
+    monkeypatch.setattr("grok_cli.diagnostics.measures.symmetry.gradient_symmetricity", of)
+    for _ in range(2):
+        DIAGNOSTICS["symmetry"].measure(small_subject(p=5))
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) == 10
+    assert len({pair // 5 for pair in seen[0]}) > 2
+
+
 def test_softmax_collapses_where_the_others_are_rounded_away() -> None:
     labels = torch.zeros(3, dtype=torch.long)
     logits = torch.tensor([[10.0, 0], [20.0, 0], [40.0, 0]]).double()

@@ -75,6 +75,18 @@ def test_what_is_typed_wins_over_the_grid_of_branches(tmp_path: Path) -> None:
     assert {one.config.opt.learning_rate for one in branches} == set(rates)
 
 
+@pytest.mark.parametrize("varied", ["grid", "points"])
+def test_what_varies_wins_over_the_base_of_branches(varied: str, tmp_path: Path) -> None:
+    values = {"grid": {"opt.beta1": [0.5]}, "points": [{"opt.beta1": 0.5}]}
+    base = {**SPEC.get("base", {}), "opt": {"beta1": 0.7}}
+    spec = spec_of({**SPEC, "grid": {}, "base": base, varied: values[varied]}, "spec")
+    runs = plan_runs(spec, {}, None, tmp_path)
+    assert {(bool(one.relatives), one.config.opt.beta1) for one in runs} == {
+        (False, 0.7),
+        (True, 0.5),
+    }
+
+
 def test_weights_come_from_the_next_seed(tmp_path: Path) -> None:
     points = [{"branch.transplant": ["embedding"], "branch.donor": "next"}]
     runs = planned(tmp_path, **{"from": {**SPEC["from"], "at": 0}, "grid": {}, "points": points})
