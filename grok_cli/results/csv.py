@@ -7,13 +7,13 @@ The only place where the names of such columns are taken apart.
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grok_cli.errors import UsageError
 from grok_cli.results.cells import cell_name
-from grok_cli.results.group import Group
+from grok_cli.results.group import Group, usual_values
 from grok_cli.results.run import PLANNED, SEED, STEP, Run, Source
 from grok_cli.runs.files import read_whole
 from grok_cli.runs.settings import parse_value
@@ -54,7 +54,9 @@ def read_groups(files: Sequence[Path]) -> list[Group]:
             _add_summary(found, table, file)
         else:
             _add_wide(found, table, file)
-    return [_group(name, content) for name, content in found.items()]
+    groups = [_group(name, content) for name, content in found.items()]
+    usual = usual_values([group.settings for group in groups])
+    return [replace(group, usual=usual) for group in groups]
 
 
 def _read(file: Path) -> "pl.DataFrame":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from grok_cli.errors import UsageError
 from grok_cli.results import Results, Run
-from grok_cli.results.csv import parse_name, wide_columns
+from grok_cli.results.csv import parse_name, read_groups, wide_columns
 from grok_cli.results.export import metric_table, write_long, write_tables
 from grok_cli.results.run import Source
 
@@ -308,3 +308,14 @@ def test_names_of_groups_state_settings_or_none() -> None:
     }
     assert parse_name("data.split_seed: null") == {"data.split_seed": None}
     assert parse_name("my run: good, better") == {}
+
+
+def test_groups_of_a_table_leave_out_what_most_of_them_have(tmp_path: Path) -> None:
+    names = [
+        "model.ln_type: off, model.norm: layernorm",
+        "model.ln_type: pre, model.norm: layernorm",
+    ]
+    names += ["model.ln_type: pre, model.norm: dyt"]
+    file = tmp_path / "runs.csv"
+    file.write_text("group,step,generalised_at\n" + "".join(f'"{name}",9,5\n' for name in names))
+    assert {group.label for group in read_groups([file])} == {"off", "pre", "pre, dyt"}
