@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,70 +10,15 @@ import pytest
 import torch
 
 from grok_cli.core.config import Config
-from grok_cli.errors import GrokError, UsageError
-from grok_cli.runs.branching import branch_config, check_branch, create_branch
-from grok_cli.runs.checkpoints import load_snapshot
+from grok_cli.errors import UsageError
+from grok_cli.runs.branching import branch_config, create_branch
 from grok_cli.runs.claim import Claim
-from grok_cli.runs.directory import RunDir, create_run
+from grok_cli.runs.directory import RunDir
 from grok_cli.runs.files import read_json
 from grok_cli.runs.launch import train_run
-from grok_cli.runs.relatives import find_run, step_of
-from grok_cli.runs.states import trainer_at
+from grok_cli.runs.relatives import find_run
 from grok_cli.runs.tensor_files import load_tensors, save_tensors
-from tests.conftest import small_config
-
-STEPS = 30
-TINY = {
-    "data__modulus": 7,
-    "data__test_ratio": 0.4,
-    "model__d_model": 8,
-    "train__steps": STEPS,
-    "train__eval_every": 4,
-    "train__snapshot_every": 10,
-    "run__save_every": 11,
-}
-
-
-def trained(path: Path, **changes: Any) -> RunDir:
-    config = small_config(**(TINY | changes))
-    run = create_run(path, config)
-    assert train_run(run, config).status == "finished"
-    return run
-
-
-def branched(
-    parent: RunDir, at: int | str, changes: dict[str, Any] | None = None, name: str = "branch"
-) -> RunDir:
-    config = branch_config(parent.config(), at, changes or {})
-    check_branch(config, parent.config())
-    run = create_branch(parent.path.parent / name, config, parent)
-    assert train_run(run, config).status == "finished"
-    return run
-
-
-def fingerprint(run: RunDir) -> dict[str, str]:
-    files = [file for file in sorted(run.path.rglob("*")) if file.is_file()]
-    return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-
-
-def weights(run: RunDir, step: int = STEPS) -> dict[str, torch.Tensor]:
-    return load_snapshot(run.snapshot_file(step)).weights
-
-
-def moments(run: RunDir) -> Any:
-    return load_tensors(run.resume_file)["optimizer"]
-
-
-def same(one: RunDir, two: RunDir) -> bool:
-    """Whether metrics are the same bytes, and weights and moments the same bits, to the end."""
-
-    def tensors(run: RunDir) -> list[torch.Tensor]:
-        return [*weights(run).values(), *chain(*moments(run).values())]
-
-    pairs = zip(tensors(one), tensors(two), strict=True)
-    return one.metrics_file.read_bytes() == two.metrics_file.read_bytes() and all(
-        a.equal(b) for a, b in pairs
-    )
+from tests.branches import STEPS, branched, fingerprint, same, trained, weights
 
 
 @pytest.fixture(scope="module")
@@ -285,49 +229,6 @@ def test_transplant_takes_the_donors_weights(parent: RunDir, tmp_path: Path) -> 
             assert now["unembed"].equal(mine["unembed"])
 
 
-def test_states_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run", run__state_every=10, run__state_at=[7])
-    assert sorted(file.name for file in run.states_dir.iterdir()) == [
-        f"step_{step:06d}.pt" for step in (7, 10, 20, 30)
-    ]
-    for step, start in ((9, 7), (10, 10), (26, 22), (21, 20), (3, 0)):
-        found = trainer_at(run, run.config(), step)
-        assert found is not None
-        assert (found[0].step, found[1]) == (step, start)
-
-
-def test_a_damaged_state_gives_way_to_the_one_before_it(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run", run__state_every=10)
-    run.state_file(10).write_bytes(b"nothing")
-    found = trainer_at(run, run.config(), 15)
-    assert found is not None
-    assert found[1] == 0
-
-
-def test_steps_that_come_out_otherwise_are_refused(tmp_path: Path) -> None:
-    parent = trained(tmp_path / "parent")
-    sound = parent.metrics_file.read_text().splitlines(keepends=True)
-    config = branch_config(parent.config(), 9, {})
-    run = create_branch(tmp_path / "branch", config, parent)
-    for name in ("train/loss", "grads/weight_norm", "test/loss"):
-        cells = sound[4].rstrip("\n").split(",")
-        place = sound[0].rstrip("\n").split(",").index(name)
-        cells[place] = repr(float(cells[place]) * (1 + 1e-9))
-        parent.metrics_file.write_text("".join([*sound[:4], ",".join(cells) + "\n", *sound[5:]]))
-        with pytest.raises(GrokError, match=f"step 4 comes out otherwise here .{name}"):
-            train_run(run, config)
-        assert not run.resume_file.exists()
-    branched(parent, 3, name="sound")  # the steps before are
-
-
-def test_phases_name_steps(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run")
-    run.summary_file.write_text('{"status": "finished", "step": 30, "memorised_at": 8}')
-    assert [step_of(at, run) for at in (5, "memorised", "memorised+4", "end")] == [5, 8, 12, 30]
-    with pytest.raises(UsageError, match="has not generalised"):
-        step_of("generalised", run)
-
-
 def test_parent_is_found_where_it_has_moved_to(tmp_path: Path) -> None:
     parent = trained(tmp_path / "a" / "parent")
     config = branch_config(parent.config(), 5, {})
@@ -351,17 +252,6 @@ def test_parent_that_is_gone_is_a_message_and_a_begun_branch_needs_it_no_more(
     assert train_run(begun, config).status == "finished"
     with pytest.raises(UsageError, match=f"the run {config.branch.parent}, .* not there any more"):
         train_run(late, config)
-
-
-def test_branch_that_is_stopped_while_it_replays_begins_again(tmp_path: Path) -> None:
-    parent = trained(tmp_path / "parent")
-    config = branch_config(parent.config(), 9, {})
-    run = create_branch(tmp_path / "branch", config, parent)
-    stop = iter([False, False, True])
-    assert train_run(run, config, should_stop=lambda: next(stop)).status == "interrupted"
-    assert not run.metrics_file.exists()
-    assert train_run(run, config).status == "finished"
-    assert same(run, parent)
 
 
 def test_parent_that_is_being_trained_is_refused(tmp_path: Path) -> None:

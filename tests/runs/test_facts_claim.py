@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from grok_cli.runs import claim
-from grok_cli.runs.claim import EXPIRES, Claim, ClaimedError, live_owner, process_identity
+from grok_cli.runs.claim import (
+    EXPIRES,
+    Claim,
+    ClaimedError,
+    live_owner,
+    process_identity,
+    process_started,
+)
 
 
 def write_claim(directory: Path, age: float = 0.0, **changes: object) -> Path:
@@ -101,3 +108,44 @@ def test_a_claim_on_a_disk_that_may_only_be_read_is_looked_at(
     with pytest.raises(OSError, match="Read-only") as caught, Claim(tmp_path):
         pass
     assert caught.value.filename == str(file)  # and no name that the user has never seen
+
+
+@pytest.mark.parametrize("age", [0, 2 * EXPIRES])
+def test_a_draft_without_content_is_its_writers_for_a_minute(tmp_path: Path, age: float) -> None:
+    """Whoever writes it may be between opening it and writing into it."""
+    draft = tmp_path / ".claim.0123"
+    draft.touch()
+    os.utime(draft, (time.time() - age, time.time() - age))
+    with Claim(tmp_path):
+        assert draft.exists() == (age == 0)
+
+
+def test_where_processes_have_no_files_a_number_in_use_is_all_there_is_to_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on macOS; the process with number 1 may be another user's."""
+    asked: list[tuple[int, int]] = []
+    answers: dict[int, type[OSError]] = {1: PermissionError, 2: ProcessLookupError}
+
+    def kill(pid: int, number: int) -> None:
+        asked.append((pid, number))
+        if pid in answers:
+            raise answers[pid]
+
+    def missing(path: Path, *arguments: object, **options: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    monkeypatch.setattr(os, "kill", kill)
+    found = [process_started(pid) for pid in (1, 2, 3)]
+    assert (found, asked) == (["unknown", None, "unknown"], [(1, 0), (2, 0), (3, 0)])
+
+
+def test_a_claim_that_goes_as_it_is_released_is_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Claim(tmp_path) as mine:
+        mine.path.unlink()
+        monkeypatch.setattr(mine, "is_mine", lambda: True)
+    assert list(tmp_path.iterdir()) == []

@@ -3,23 +3,19 @@
 import errno
 import json
 import os
-import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 
 from grok_cli.core.initial import initial_model
-from grok_cli.core.process import ProcessFacts
-from grok_cli.core.training import Trainer
-from grok_cli.errors import GrokError, GrokWarning, UsageError
-from grok_cli.runs import files, recorder
+from grok_cli.core.training import Outcome
+from grok_cli.errors import GrokError, UsageError
+from grok_cli.runs import files
 from grok_cli.runs.branching import _frequencies, branch_config, create_branch, plan_branch
 from grok_cli.runs.checkpoints import load_snapshot, save_snapshot
 from grok_cli.runs.directory import RunDir, RunDirectoryError, find_runs, find_snapshots
-from grok_cli.runs.environment import environment, warn_of_other_kernels, with_its_kernels
 from grok_cli.runs.files import last_lines, read_json, write_output
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.measured import add_measured, read_measured
@@ -198,58 +194,21 @@ def test_a_run_cannot_change_what_it_measures(tmp_path: Path) -> None:
     )
 
 
-def test_a_run_that_goes_on_counts_all_its_time_and_knows_what_was_measured_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A step takes a second; one metric is measured at step 1 only."""
-    now = 0.0
-
-    def stop(at: int) -> bool:
-        nonlocal now
-        now += 1
-        return now == at
-
-    monkeypatch.setattr(recorder, "time", SimpleNamespace(monotonic=lambda: now))
-    config = small_config(run__kernels="torch", measure__diagnostics={"margin": 1000})
-    run = RunDir(tmp_path)
-    run.write_config(config)
-    for last in (10, 60):
-        train_run(run, config, should_stop=lambda last=last: stop(last % 60))
-        summary = run.summary()
-        told = [summary[key] for key in ("step", "seconds", "steps_per_second")]
-        assert told == [last, last, 1.0]
-        assert "test/top2_margin" in summary["final"]
-    assert [session["from_step"] for session in run.sessions()] == [0, 10]
-
-
-def test_a_run_goes_on_with_the_kernels_of_its_last_session(tmp_path: Path) -> None:
-    run, fast = make(tmp_path), {"engine": "FastEngine", "device": "cpu"}
-    assert with_its_kernels(run, small_config()).run.kernels == "auto"
-    run.origin_file.write_text(json.dumps(fast | {"kernels": "numba"}))  # a branch that has begun
-    assert with_its_kernels(run, small_config()).run.kernels == "numba"
-    for sessions, kernels in (
-        ([fast | {"kernels": "numba"}, fast | {"kernels": "torch"}], "torch"),
-        ([fast | {"kernels": "torch"}, fast | {"kernels": "numba"}], "numba"),
-        ([fast], "torch"),  # of a version that had no others
-        ([fast | {"kernels": "numba", "device": "cuda"}], "auto"),
-        ([fast | {"kernels": "numba", "engine": "PlainEngine"}], "auto"),
-    ):
-        run.environment_file.write_text(json.dumps(sessions))
-        assert with_its_kernels(run, small_config()).run.kernels == kernels
-        typed = small_config(run__kernels="torch")
-        assert with_its_kernels(run, typed).run.kernels == "torch"
-
-
-def test_going_on_with_other_kernels_is_said(tmp_path: Path) -> None:
-    run, fast = make(tmp_path), {"engine": "FastEngine", "device": "cpu", "kernels": "numba"}
-    run.environment_file.write_text(json.dumps([fast]))
-    trainer = Trainer(small_config(run__kernels="torch"))
-    with pytest.warns(
-        GrokWarning, match=r"goes on with run\.kernels torch and had numba: from step 1"
-    ):
-        warn_of_other_kernels(run, trainer)
-    run.environment_file.write_text(json.dumps([fast, fast | {"kernels": "torch"}]))
-    warn_of_other_kernels(run, trainer)  # a warning would be an error
+def test_a_branch_that_is_stopped_before_it_began_says_so(tmp_path: Path) -> None:
+    parent = make(tmp_path / "parent", train__steps=20)
+    train_run(parent, parent.config())
+    config = plan_branch(parent, 5, {}, "x")
+    branch = create_branch(tmp_path / "branch", config, parent)
+    outcome = train_run(branch, config, should_stop=lambda: True)
+    assert outcome == Outcome("interrupted", "interrupted before the branch had begun")
+    assert {path.name for path in branch.path.iterdir()} == {"config.yaml", "origin.json"}
+    train_run(branch, config)
+    assert {path.name for path in branch.path.iterdir()} == {
+        *("config.yaml", "environment.json", "metrics.csv", "origin.json", "resume.pt"),
+        *("resume.previous.pt", "snapshots", "states", "summary.json"),
+    }
+    origin = json.loads(branch.origin_file.read_text())
+    assert set(origin) == {"places", "step", "state_of_step", "engine", "kernels", "device"}
 
 
 def test_a_run_of_before_there_was_a_choice_of_draws_has_those_of_then(tmp_path: Path) -> None:
@@ -314,15 +273,6 @@ def test_columns_of_a_state_are_a_list_of_names(tmp_path: Path) -> None:
     for columns in (None, "step", ["step", 5]):
         with pytest.raises(ValueError, match=r"^its columns are no list of names$"):
             recorder.resume({"columns": columns, "metrics_bytes": 0, "last": {}, "seconds": 0.0})
-
-
-def test_the_environment_says_what_computed(tmp_path: Path) -> None:
-    for engine, name in (("plain", "PlainEngine"), ("fast", "FastEngine")):
-        trainer = Trainer(small_config(run__engine=engine))
-        facts = environment(trainer, ProcessFacts(3, True))
-        assert (facts["engine"], facts["threads"], facts["flush_denormal"]) == (name, 3, True)
-        assert (facts["torch"], facts["device"]) == (torch.__version__, "cpu")
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", facts["started"])
 
 
 def test_a_hyphen_is_the_standard_output(capfd: pytest.CaptureFixture[str]) -> None:

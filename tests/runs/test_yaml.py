@@ -54,6 +54,14 @@ def test_text_without_end_is_refused(text: str, message: str, tmp_path: Path) ->
         layered(None, {}, [f"model.d_model={text}"])
 
 
+def test_a_hundred_thousand_values_are_read_and_one_more_is_not() -> None:
+    """The list counts as one, and what an alias stands for as often as it stands there."""
+    tens = "- &a [0, 0, 0, 0, 0, 0, 0, 0, 0]\n" + 9_998 * "- *a\n"  # 1 + 9,999 x 10
+    assert len(parse_yaml(tens + 9 * "- 0\n")) == 9_999 + 9
+    with pytest.raises(YamlError, match="more than 100,000 values"):
+        parse_yaml(tens + 10 * "- 0\n")
+
+
 def test_aliases_and_merges_of_a_decent_size_are_read() -> None:
     text = "a: &a {x: 1, y: [2, 3]}\nb: {<<: *a, x: 7}\nc: [*a, *a]"
     a = {"x": 1, "y": [2, 3]}
