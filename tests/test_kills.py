@@ -1,8 +1,9 @@
 """Runs, sweeps and branches that are killed at random moments end byte-equal to undisturbed ones.
 
-The suite kills a run twice and a branch once; `GROK_KILLS=100` kills that many, every third of them
-a sweep, and 25 branches. What is killed, by which signal, when, and whether a file is just being
-written then, is drawn from the number; what was killed goes on until it is finished.
+The suite kills a run and a branch; `GROK_KILLS=100` kills that many, every third of them a sweep,
+and 25 branches. What is killed, by which signal, after how many rows (or, one in four, after how
+many seconds), and whether a file is just being written then, is drawn from the number; what was
+killed goes on until it is finished.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ import pytest
 from grok_cli.runs.claim import read_claim
 from tests.conftest import SMALL_FLAGS
 
-KILLS = int(os.environ.get("GROK_KILLS", "2"))
+KILLS = int(os.environ.get("GROK_KILLS", "1"))
 SWEEPS = KILLS // 3
 TRAIN = [
     "train",
@@ -71,20 +73,46 @@ def content(place: Path) -> dict[str, object]:
     return found
 
 
-def undisturbed(place: Path, arguments: list[str]) -> tuple[dict[str, object], float]:
-    """What the runs' files hold in the end, and the seconds that it took."""
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a command that nothing disturbed leaves.
+
+    Attributes:
+        content: of the runs' files.
+        rows: of their metrics.csv.
+        seconds: that it took.
+    """
+
+    content: dict[str, object]
+    rows: int
+    seconds: float
+
+
+def undisturbed(place: Path, arguments: list[str]) -> Undisturbed:
     began = time.monotonic()
     assert start(place, *arguments).wait() == 0, (place / "log").read_text()
-    return content(place), time.monotonic() - began
+    return Undisturbed(content(place), rows(place), time.monotonic() - began)
 
 
-def disturb(place: Path, arguments: list[str], rng: random.Random, seconds: float) -> None:
+def rows(place: Path) -> int:
+    """How many lines there are in every metrics.csv together."""
+    return sum(file.read_bytes().count(b"\n") for file in place.glob("runs/*/metrics.csv"))
+
+
+def disturb(place: Path, arguments: list[str], rng: random.Random, whole: Undisturbed) -> None:
     """Start, and kill the process or one that trains a run for it."""
-    process = start(place, *arguments)
     number, while_writing = rng.choice([signal.SIGKILL, signal.SIGTERM]), rng.random() < 0.5
-    try:
-        process.wait(rng.random() * seconds)
-    except subprocess.TimeoutExpired:
+    by_clock, share, before = rng.random() < 0.25, rng.random(), rows(place)
+    process, began = start(place, *arguments), time.monotonic()
+
+    def came() -> bool:
+        if by_clock:  # also while it starts, and before it ends
+            return time.monotonic() - began > share * whole.seconds
+        return rows(place) > before + share * (whole.rows - before)
+
+    while process.poll() is None and not came():
+        time.sleep(0.002)
+    if process.poll() is None:
         end = time.monotonic() + WRITING * while_writing
         while time.monotonic() < end and not list(place.glob("runs/*/.*.tmp")):
             time.sleep(0.001)
@@ -107,56 +135,52 @@ def go_on(place: Path, arguments: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], float]:
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return undisturbed(tmp_path_factory.mktemp("run"), TRAIN)
 
 
 @pytest.fixture(scope="module")
-def whole_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], float]:
+def whole_sweep(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return undisturbed(tmp_path_factory.mktemp("sweep"), SWEEP)
 
 
 @pytest.mark.parametrize("number", range(KILLS - SWEEPS))
-def test_killed_run_ends_byte_equal(
-    number: int, whole_run: tuple[dict[str, object], float], tmp_path: Path
-) -> None:
-    expected, seconds = whole_run
-    disturb(tmp_path, TRAIN, random.Random(f"run {number}"), seconds)
+def test_killed_run_ends_byte_equal(number: int, whole_run: Undisturbed, tmp_path: Path) -> None:
+    disturb(tmp_path, TRAIN, random.Random(f"run{number}"), whole_run)
     go_on(tmp_path, TRAIN)
-    assert content(tmp_path) == expected
+    assert content(tmp_path) == whole_run.content
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("number", range(SWEEPS))
 def test_killed_sweep_ends_byte_equal(
-    number: int, whole_sweep: tuple[dict[str, object], float], tmp_path: Path
+    number: int, whole_sweep: Undisturbed, tmp_path: Path
 ) -> None:
-    expected, seconds = whole_sweep
-    disturb(tmp_path, SWEEP, random.Random(f"sweep {number}"), seconds)
+    disturb(tmp_path, SWEEP, random.Random(f"sweep{number}"), whole_sweep)
     go_on(tmp_path, SWEEP)
-    assert content(tmp_path) == expected
+    assert content(tmp_path) == whole_sweep.content
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 @pytest.fixture(scope="module")
 def whole_branch(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, dict[str, object], float]:
-    """A parent, what the files hold once it has a branch, and how long that takes."""
+) -> tuple[Path, Undisturbed]:
+    """A parent, and what the files hold once it has a branch."""
     place = tmp_path_factory.mktemp("branch")
     parent = [word if word != "r" else "parent" for word in TRAIN]
     assert start(place, *parent).wait() == 0, (place / "log").read_text()
     shutil.copytree(place / "runs", place / "before")
-    return place / "before", *undisturbed(place, BRANCH)
+    return place / "before", undisturbed(place, BRANCH)
 
 
 @pytest.mark.parametrize("number", range(BRANCHES))
 def test_killed_branch_ends_byte_equal_and_leaves_its_parent_alone(
-    number: int, whole_branch: tuple[Path, dict[str, object], float], tmp_path: Path
+    number: int, whole_branch: tuple[Path, Undisturbed], tmp_path: Path
 ) -> None:
-    before, expected, seconds = whole_branch
+    before, whole = whole_branch
     shutil.copytree(before, tmp_path / "runs")
-    disturb(tmp_path, BRANCH, random.Random(f"branch {number}"), seconds)
+    disturb(tmp_path, BRANCH, random.Random(f"branch{number}"), whole)
     go_on(tmp_path, BRANCH)
-    assert content(tmp_path) == expected
+    assert content(tmp_path) == whole.content
     assert "Traceback" not in (tmp_path / "log").read_text()
