@@ -38,8 +38,9 @@ def small_config(**changes: Any) -> Config:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that start a cluster or compile come first: others run beside them meanwhile."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Groups and slow tests come first: others run beside them, and none of them is left last."""
+    early = ("xdist_group", "slow")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in early])
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ decorators' arguments) is not changed by mutmut.
     python tests/mutation.py --only 'core.data.*' core        again, and only these
 
 A part is tried by those tests of its folder that name it (of tests/core, those that import from
-grok_cli.core.phases), without SLOW ones. For one mistake those run first that are short and reach
+grok_cli.core.phases), without slow ones. For one mistake those run first that are short and reach
 few other functions, up to SECONDS of them, so that a score is a lower bound. A test elsewhere that
 fails by the way does not count. Results are kept: a second run tries what is new and what was not
 noticed before.
@@ -50,34 +50,8 @@ WANTED = dict.fromkeys(
 NOTICED = {1, 3, 24, 36, 37, 152, 255, -9, -11, -24}  # exit codes: tests failed, or had no end
 MUTANTS = Path("mutants")
 SECONDS = 12  # of tests for a mistake
+QUICK = ["-m", "not slow"]  # slow ones say nothing more about a line
 COPIED = ["grok_cli", "tests", "examples", "pyproject.toml", "README.md", "LICENSE"]
-
-# Start processes of their own, browsers or clusters, or train for long: they say nothing more about
-# a line than the fast ones do.
-SLOW = [
-    "tests/core/test_process.py",
-    "tests/core/test_initial.py::test_first_fifty_steps_are_the_published_ones",
-    "tests/core/test_training.py::test_until_grokked_stops_after_sustained_generalisation",
-    "tests/core/test_facts_settings.py::test_a_setting_of_what_a_run_is_changes_its_result_and_its_name[train.until_grokked]",
-    "tests/core/optimizers/test_adamw.py::test_training_imports_no_compiler",
-    "tests/core/test_fast_engine.py::test_training_is_the_same_with_any_number_of_threads",
-    "tests/diagnostics/test_measures.py::test_attention_on_the_published_rows_is_the_published_entropy",
-    "tests/diagnostics/test_spectra.py::test_exponent_equals_that_of_the_powerlaw_package",
-    *(
-        f"tests/report/test_{file}.py::test_{test}"  # those in a browser, and a sweep
-        for file, tests in (
-            ("report", ("sweep_then", "figures_are", "hovering", "the_box", "pressing")),
-            ("report", ("every_chart", "tables_fit", "page_never", "dark_", "print_")),
-            ("scrubber", ("arrow_keys", "the_address", "a_press", "two_runs", "commands")),
-            ("scrubber", ("who_asked", "play_goes", "mouse_and_finger")),
-            ("server", ("new_points_come_into",)),
-        )
-        for test in tests
-    ),
-    "tests/runs/test_wandb.py",
-    "tests/sweeps/test_kill.py",
-    "tests/sweeps/test_studies.py::test_shortened_study_trains_to_a_report",
-]
 
 # Parts of the names of what is not counted, and why.
 NOT_COUNTED = {
@@ -131,7 +105,7 @@ def copy_to(place: Path) -> None:
 def run(asked: argparse.Namespace) -> None:
     """mutmut on these parts, each tried by the tests of its folder."""
     settings = config()
-    settings.pytest_add_cli_args += [f"--deselect={test}" for test in SLOW]
+    settings.pytest_add_cli_args += QUICK
     settings.pytest_add_cli_args += ["--timeout=0"]  # mutmut has its own, and machines are busy
     if asked.parts:
         settings.only_mutate = [f"grok_cli/{part}*" for part in asked.parts]
@@ -174,7 +148,7 @@ def try_at_import() -> None:
         data = json.loads(meta.read_text())
         codes = data["exit_code_by_key"]
         part = meta.relative_to(MUTANTS / "grok_cli").as_posix().removesuffix(".py.meta")
-        tests = [*tests_of(part), *(f"--deselect={test}" for test in SLOW)]
+        tests = [*tests_of(part), *QUICK]
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--rootdir=.", *tests]
         for name, code in codes.items():
             if code in (0, 5, 33) and name.partition("__mutmut_")[0] in called:

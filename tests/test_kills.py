@@ -24,6 +24,8 @@ import pytest
 from grok_cli.runs.claim import read_claim
 from tests.conftest import SMALL_FLAGS
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("GROK_KILLS", "1"))
 SWEEPS = KILLS // 3
 TRAIN = [

@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = {"STEPS = 2500": "STEPS = 60", '"data.modulus": 59': '"data.modulus": 13', "=64": "=16"}
 FIGURES = {"watch_it_grok": 5, "what_did_it_learn": 5}

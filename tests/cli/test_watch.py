@@ -20,6 +20,7 @@ def files(directory: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
 
 
+@pytest.mark.slow
 def test_every_signal_ends_it_without_a_word_and_no_run_is_touched(tmp_path: Path) -> None:
     rows = {"step": [10, 20], "test/accuracy": [0.1, 0.2]}
     make_run(tmp_path / "runs", dict(rows), "running")

@@ -353,6 +353,7 @@ def test_the_paper_s_placements_factor() -> None:
         assert type(engines(config)[1].form) is form
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

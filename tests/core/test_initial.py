@@ -37,6 +37,7 @@ class Rows(Recorder):
         self.by_step |= {int(row["step"]): row for row in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ln_type", PUBLISHED)
 def test_first_fifty_steps_are_the_published_ones(ln_type: str) -> None:
     first, train, test = [], [], []

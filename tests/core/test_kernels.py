@@ -172,6 +172,7 @@ def test_where_compiled_code_cannot_be_kept_runs_go_on_and_say_so(tmp_path: Path
     assert done.stderr.count("numba cannot be used here") == 1
 
 
+@pytest.mark.slow
 def test_what_another_processor_compiled_is_compiled_anew(tmp_path: Path) -> None:
     """A folder that two machines share; its code may have instructions that one of them lacks."""
     code = (

@@ -8,6 +8,8 @@ import torch
 
 from grok_cli.core.process import one_thread
 
+pytestmark = pytest.mark.slow
+
 LATE = """
 import torch
 torch.set_num_threads(2)

@@ -156,6 +156,7 @@ def test_warmup_raises_the_learning_rate_linearly() -> None:
     assert rates == pytest.approx([1e-4, 5e-4, 1e-3, 1e-3])
 
 
+@pytest.mark.slow
 def test_until_grokked_stops_after_sustained_generalisation() -> None:
     # A test set of one pair, whose answer the weights soon give by chance or by learning.
     config = small_config(

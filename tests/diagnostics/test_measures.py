@@ -360,6 +360,7 @@ def test_hessian_eigenvalues_equal_those_of_the_full_matrix() -> None:
     assert values["hessian/smallest_eigenval"] == pytest.approx(float(eigenvalues[0]), rel=2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ln_type", "published"), [("attn-pre", 1.0799467), ("attn-pre-qk", 1.0776505)]
 )

@@ -102,6 +102,7 @@ def test_exponent_is_that_of_the_tail_that_fits_best(seed: int) -> None:
     assert measured == pytest.approx(min(fits)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_exponent_equals_that_of_the_powerlaw_package() -> None:
     powerlaw = pytest.importorskip("powerlaw", minversion="2")

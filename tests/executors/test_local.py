@@ -20,7 +20,10 @@ from grok_cli.runs.directory import RunDir, find_runs
 from tests.executors.jobs import make_jobs
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only"),
+]
 
 LONG = 100_000
 

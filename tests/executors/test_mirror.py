@@ -69,6 +69,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return run
 
 
+@pytest.mark.slow
 def test_copy_can_be_resumed_whichever_file_came_last(tmp_path: Path, whole: RunDir) -> None:
     """The receiving side is killed after every single file, and its copy goes on by itself."""
     source = create_run(tmp_path / "seed", CONFIG)

@@ -13,6 +13,8 @@ from grok_cli.runs.directory import RunDir, create_run
 from tests.conftest import small_config
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

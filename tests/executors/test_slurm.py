@@ -17,6 +17,7 @@ from tests.executors.slurm_cluster import MAX_ARRAY_SIZE, Cluster, missing, slur
 from tests.waiting import wait_for
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
     pytest.mark.xdist_group("slurm"),  # one cluster for all
 ]

@@ -54,6 +54,7 @@ def test_own_parts_come_first_and_win_over_those_of_other_packages() -> None:
         numbers["f"]
 
 
+@pytest.mark.slow
 def test_installed_package_brings_task_diagnostic_and_executor(tmp_path: Path) -> None:
     site = tmp_path / "site"
     info = site / "another-1.0.dist-info"

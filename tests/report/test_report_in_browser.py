@@ -8,7 +8,7 @@ import pytest
 from grok_cli.figures.catalogue import make_chart
 from grok_cli.report.pages import html_page
 from grok_cli.report.report import make_report
-from tests.browser import MISSING, Browser, browser
+from tests.browser import Browser, browser, needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,6 @@ def page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chromium() -> Iterator[Browser]:
     with browser() as window:
         yield window
-
-
-needs_browser = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
 @needs_browser

@@ -13,7 +13,7 @@ from grok_cli.report.pages import html_page, preview_address
 from grok_cli.report.report import Report, make_report
 from grok_cli.report.scrubber import FRAMES, make_scrubber
 from grok_cli.runs.directory import RunDir
-from tests.browser import MISSING, Browser, browser
+from tests.browser import Browser, browser, needs_browser
 from tests.groups import train_groups
 from tests.written_runs import make_run
 
@@ -106,8 +106,6 @@ def test_a_published_page_names_its_picture_which_lies_beside_it(
 
 
 # In a browser.
-
-needs_browser = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
 @pytest.fixture(scope="module")

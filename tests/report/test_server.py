@@ -13,7 +13,7 @@ from grok_cli.errors import GrokError
 from grok_cli.report.report import make_report
 from grok_cli.report.server import CONNECTIONS, HERE, LivePage, Looks, PageServer, signature
 from grok_cli.runs.directory import RunDir, find_runs
-from tests.browser import MISSING, browser
+from tests.browser import browser, needs_browser
 from tests.groups import train_groups
 from tests.waiting import PATIENCE, wait_for
 from tests.written_runs import make_run
@@ -274,6 +274,7 @@ def test_two_hosts_in_one_request_are_refused(server: PageServer) -> None:
     assert b" 403 " in answer.split(b"\r\n")[0]
 
 
+@pytest.mark.slow
 def test_silent_connections_hold_up_nobody_and_go(
     server: PageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,7 +326,7 @@ def test_a_page_that_cannot_be_made_says_why(server: PageServer, runs: Path) -> 
     assert str(runs).encode() in content
 
 
-@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+@needs_browser
 def test_new_points_come_into_the_open_page_and_the_view_stays(
     server: PageServer, runs: Path, clock: Clock
 ) -> None:

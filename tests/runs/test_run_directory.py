@@ -74,6 +74,7 @@ def test_snapshot_reloads_the_model_that_was_measured(finished: RunDir) -> None:
     assert accuracy == pytest.approx(finished.summary()["final"]["test/accuracy"], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_run_killed_at_any_moment_resumes_to_the_same_bytes(
     finished: RunDir, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_run_killed_at_any_moment_resumes_to_the_same_bytes(
     assert not list(run.path.rglob("*.tmp")) or run.summary()["status"] == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_saves_and_exits_130(
     finished: RunDir, tmp_path: Path, number: signal.Signals

@@ -13,11 +13,14 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import polars as pl
+import pytest
 import yaml
 
 from grok_cli.runs.directory import RunDir, find_runs
 from tests.conftest import SMALL_FLAGS
 from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 BLOCK = 32768  # the file is a LevelDB log: records in pieces that do not cross blocks
 FULL, LAST = 1, 4  # kinds of pieces that end a record

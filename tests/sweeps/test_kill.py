@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from grok_cli.runs.claim import read_claim
 from grok_cli.runs.directory import RunDir, find_runs
 from tests.conftest import SMALL_FLAGS
 from tests.typed import Grok
 from tests.waiting import PATIENCE, wait_for
+
+pytestmark = pytest.mark.slow
 
 STEPS = 600
 SWEEP = (

@@ -114,6 +114,7 @@ def test_lazy_learning_rate_is_that_of_the_scale_squared(variant: str) -> None:
         assert run.config.model.subtract_init == (variant == "-subtracted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_shortened_study_trains_to_a_report(name: str, tmp_path: Path) -> None:
     """A run of the first and of the last group, 10 steps, every diagnostic of the study."""

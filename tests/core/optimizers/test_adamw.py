@@ -34,6 +34,7 @@ def test_adamw_matches_torch_bit_for_bit(dtype: torch.dtype) -> None:
     assert all(p.equal(q) for p, q in zip(mine, theirs, strict=True))
 
 
+@pytest.mark.slow
 def test_training_imports_no_compiler() -> None:
     code = (
         "import sys\n"
