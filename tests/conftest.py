@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from grok_cli.core.config import Config
+from grok_cli.runs.directory import RunDir
 from tests.typed import Grok, type_in
 
 settings.register_profile("suite", deadline=None)  # no test depends on the clock
@@ -35,6 +36,13 @@ def small_config(**changes: Any) -> Config:
         section, _, key = name.partition("__")
         settings.setdefault(section, {})[key] = value
     return Config.model_validate(settings)
+
+
+def small_run(path: Path, **changes: Any) -> RunDir:
+    """The directory of such a run, which nobody has trained."""
+    run = RunDir(path)
+    run.write_config(small_config(**changes))
+    return run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

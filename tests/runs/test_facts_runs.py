@@ -25,21 +25,15 @@ from grok_cli.runs.settings import SettingsError, flatten, layer, load_config
 from grok_cli.runs.states import Rows, rows_until
 from grok_cli.runs.tensor_files import CheckpointError, load_tensors, save_tensors
 from grok_cli.runs.yaml_text import MOST_LEVELS, YamlError, parse_yaml
-from tests.conftest import small_config
-
-
-def make(path: Path, **changes: object) -> RunDir:
-    run = RunDir(path)
-    run.write_config(small_config(**changes))
-    return run
+from tests.conftest import small_config, small_run
 
 
 def test_runs_are_found_in_folders_of_folders_each_once(tmp_path: Path) -> None:
     for name in ("b/two", "a/deep/one", "a/deep/er/zero", "c"):
-        make(tmp_path / name)
-    make(tmp_path / "c" / "within")  # a run's own directory is not looked into
+        small_run(tmp_path / name)
+    small_run(tmp_path / "c" / "within")  # a run's own directory is not looked into
     (tmp_path / "a" / "again").symlink_to(tmp_path / "b" / "two")
-    outside = make(tmp_path.with_name(f"{tmp_path.name}-outside") / "run").path
+    outside = small_run(tmp_path.with_name(f"{tmp_path.name}-outside") / "run").path
     for link in ("d", "e"):
         (tmp_path / link).symlink_to(outside)
     found = [str(run.path.relative_to(tmp_path)) for run in find_runs(tmp_path)]
@@ -47,7 +41,7 @@ def test_runs_are_found_in_folders_of_folders_each_once(tmp_path: Path) -> None:
 
 
 def test_snapshots_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
-    run = make(tmp_path / "run")
+    run = small_run(tmp_path / "run")
     run.snapshots_dir.mkdir()
     for step in (1_000_000, 20, 3):
         run.snapshot_file(step).touch()
@@ -62,10 +56,47 @@ def test_snapshots_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
     )
 
 
+def test_snapshots_of_several_runs_come_each_once(tmp_path: Path) -> None:
+    runs = [small_run(tmp_path / name) for name in ("b[1]", "a")]
+    for run in runs:
+        run.snapshots_dir.mkdir()
+        run.snapshot_file(20).touch()
+    b, a = (run.snapshot_file(20) for run in runs)
+    assert find_snapshots([str(runs[0].path), str(runs[1].path), str(b)]) == [b, a]
+    assert find_snapshots([f"{tmp_path}/*"]) == [a, b]
+    assert find_snapshots([f"{runs[0].path}/*/*.pt"]) == [
+        b
+    ]  # brackets of what is there are its own
+
+
+def test_a_run_in_which_nothing_was_trained_is_new_also_with_a_damaged_record(
+    tmp_path: Path,
+) -> None:
+    run = small_run(tmp_path)
+    for text in (None, "{", "[]"):
+        if text is not None:
+            run.summary_file.write_text(text)
+        assert run.recorded_summary() == run.summary() == {"status": "new"}
+    run.resume_file.touch()
+    assert run.recorded_summary() == run.summary() == {"status": "interrupted"}
+
+
+def test_a_branch_at_the_start_goes_on_from_the_header_alone(tmp_path: Path) -> None:
+    run, header = small_run(tmp_path), "step,a\n"
+    recorder = RunRecorder(run, small_config())
+    state = {"columns": ["step", "a"], "last": {}, "seconds": 0.0, "step": 0}
+    run.metrics_file.write_text(f"{header}1,2\n")
+    for wrong in (len(header) - 1, len(header) + 2, len(header) + 4):
+        with pytest.raises(GrokError, match="does not have the run's rows"):
+            recorder.resume(state | {"metrics_bytes": wrong})
+    recorder.resume(state | {"metrics_bytes": len(header)})
+    assert run.metrics_file.read_text() == header
+
+
 def test_a_directory_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError) as caught:
-        make(tmp_path / "file" / "run")
+        small_run(tmp_path / "file" / "run")
     why = os.strerror(errno.ENOTDIR)
     assert str(caught.value) == (
         f"cannot make {tmp_path}/file/run: {why}; choose another --runs-dir"
@@ -84,7 +115,7 @@ def test_a_link_whose_run_is_gone_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_name_of_other_settings_says_both_digests(tmp_path: Path) -> None:
     config = small_config()
-    run = make(tmp_path / f"{config.run_name()[:-10]}0123456789")
+    run = small_run(tmp_path / f"{config.run_name()[:-10]}0123456789")
     with pytest.raises(RunDirectoryError) as caught:
         run.check_identity()
     assert str(caught.value) == (
@@ -94,10 +125,13 @@ def test_a_name_of_other_settings_says_both_digests(tmp_path: Path) -> None:
 
 
 def test_a_parent_is_found_beside_and_one_folder_further(tmp_path: Path) -> None:
-    parent, branch = make(tmp_path / "a" / "parent"), make(tmp_path / "b" / "branch", train__seed=1)
+    parent, branch = (
+        small_run(tmp_path / "a" / "parent"),
+        small_run(tmp_path / "b" / "branch", train__seed=1),
+    )
     digest = small_config().digest()
     assert find_relative(branch, digest).path == parent.path
-    beside = make(tmp_path / "b" / "beside")
+    beside = small_run(tmp_path / "b" / "beside")
     assert find_relative(branch, digest).path == beside.path
     branch.origin_file.write_text(json.dumps({"places": {"unknown": "../gone"}}))
     with pytest.raises(UsageError) as caught:
@@ -111,8 +145,8 @@ def test_a_parent_is_found_beside_and_one_folder_further(tmp_path: Path) -> None
 def test_a_branch_is_described_by_what_it_changes_and_where_its_relatives_are(
     tmp_path: Path,
 ) -> None:
-    parent = make(tmp_path / "a" / "parent", wandb__name="n", wandb__group="g")
-    donor = make(tmp_path / "donor", train__seed=1)
+    parent = small_run(tmp_path / "a" / "parent", wandb__name="n", wandb__group="g")
+    donor = small_run(tmp_path / "donor", train__seed=1)
     changes = {"branch.transplant": ["mlp"], "opt.learning_rate": 0.5, "train.steps": 20}
     config = plan_branch(parent, 0, changes, "x", donor)
     digests = [run.config().digest() for run in (parent, donor)]
@@ -141,7 +175,7 @@ def test_frequencies_of_a_branch_are_those_named_or_the_embeddings_own(p: int) -
 
 
 def test_a_branch_leaves_at_a_step_that_there_was_and_not_behind_its_end(tmp_path: Path) -> None:
-    parent = make(tmp_path / "parent")
+    parent = small_run(tmp_path / "parent")
     summary = {"status": "finished", "step": 30, "memorised_at": 28}
     parent.summary_file.write_text(json.dumps(summary))
     for at, steps in ((30, 60), (30, 30), ("memorised+2", 30), (0, 20)):
@@ -154,7 +188,7 @@ def test_a_branch_leaves_at_a_step_that_there_was_and_not_behind_its_end(tmp_pat
 
 
 def test_rows_that_are_not_what_their_header_says_are_damaged(tmp_path: Path) -> None:
-    run = make(tmp_path)
+    run = small_run(tmp_path)
     for text, lines in (("step,a\n1,0.5\n2,\n3,1", ("1,0.5", "2,")), ("step,a\n1,2\n", None)):
         run.metrics_file.write_text(text)
         if lines is None:
@@ -163,7 +197,7 @@ def test_rows_that_are_not_what_their_header_says_are_damaged(tmp_path: Path) ->
         else:
             assert rows_until(run, 2) == Rows(("step", "a"), lines)
     with pytest.raises(UsageError, match="has no step 1: its rows end with step 0;"):
-        rows_until(make(tmp_path / "new"), 1)
+        rows_until(small_run(tmp_path / "new"), 1)
     for text in ("step,a\n1,0.5\n3,1\n", "step,a\n1,0.5\n2\n", "a,step\n1,1\n2,2\n"):
         run.metrics_file.write_text(text)
         with pytest.raises(GrokError, match="is damaged: a row is not what its header says"):
@@ -171,7 +205,7 @@ def test_rows_that_are_not_what_their_header_says_are_damaged(tmp_path: Path) ->
 
 
 def test_a_finished_run_is_told_as_it_ended_and_not_trained_again(tmp_path: Path) -> None:
-    run, config = make(tmp_path), small_config()
+    run, config = small_run(tmp_path), small_config()
     for summary in ({"status": "finished"}, {"status": "diverged", "message": "at step 3"}):
         run.summary_file.write_text(json.dumps(summary))
         outcome = train_run(run, config)
@@ -180,8 +214,9 @@ def test_a_finished_run_is_told_as_it_ended_and_not_trained_again(tmp_path: Path
 
 
 def test_a_run_cannot_change_what_it_measures(tmp_path: Path) -> None:
-    begun = small_config(train__steps=20, measure__diagnostics={"margin": 10})
-    run = make(tmp_path, train__steps=20, measure__diagnostics={"margin": 10})
+    wanted = {"margin": 10, "rank": 10}
+    begun = small_config(train__steps=20, measure__diagnostics=wanted)
+    run = small_run(tmp_path, train__steps=20, measure__diagnostics=wanted)
     train_run(run, begun, should_stop=lambda: True)
     other = begun.model_copy(
         update={"measure": begun.measure.model_copy(update={"diagnostics": {}})}
@@ -189,13 +224,13 @@ def test_a_run_cannot_change_what_it_measures(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         train_run(run, other)
     assert str(caught.value) == (
-        f"measure.diagnostics: {tmp_path} measures margin since it began and cannot change to "
-        "none; others are computed afterwards, from its snapshots, by `grok measure`"
+        f"measure.diagnostics: {tmp_path} measures margin, rank since it began and cannot change "
+        "to none; others are computed afterwards, from its snapshots, by `grok measure`"
     )
 
 
 def test_a_branch_that_is_stopped_before_it_began_says_so(tmp_path: Path) -> None:
-    parent = make(tmp_path / "parent", train__steps=20)
+    parent = small_run(tmp_path / "parent", train__steps=20)
     train_run(parent, parent.config())
     config = plan_branch(parent, 5, {}, "x")
     branch = create_branch(tmp_path / "branch", config, parent)
@@ -212,7 +247,7 @@ def test_a_branch_that_is_stopped_before_it_began_says_so(tmp_path: Path) -> Non
 
 
 def test_a_run_of_before_there_was_a_choice_of_draws_has_those_of_then(tmp_path: Path) -> None:
-    run = make(tmp_path)
+    run = small_run(tmp_path)
     content = yaml.safe_load(run.config_file.read_text())
     assert content["model"].pop("init_draws") == run.config().model.init_draws
     run.config_file.write_text(yaml.safe_dump(content))
@@ -256,16 +291,23 @@ def test_values_measured_afterwards_stand_in_order_under_their_present_names(
 
 def test_a_name_means_the_run_that_is_called_so_and_one_run_only(tmp_path: Path) -> None:
     digest = small_config().digest()
-    plain, other = make(tmp_path / "a" / "plain"), make(tmp_path / "b" / "other", train__seed=1)
+    plain, other = (
+        small_run(tmp_path / "a" / "plain"),
+        small_run(tmp_path / "b" / "other", train__seed=1),
+    )
     roots = [tmp_path / "a", tmp_path / "b"]
     assert find_run(digest, roots).path == plain.path
     (tmp_path / "b" / "plain").symlink_to(plain.path)  # the same run
     assert find_run("plain", roots).path.samefile(plain.path)
     called = other.path.rename(other.path.with_name(digest))
     assert find_run(digest, roots).path == called
-    make(tmp_path / "a" / digest, train__seed=2)
-    with pytest.raises(UsageError, match=r"several runs are called so: .*a/.*, .*b/.*; expected"):
+    small_run(tmp_path / "a" / digest, train__seed=2)
+    with pytest.raises(UsageError) as caught:
         find_run(digest, roots)
+    assert str(caught.value) == (
+        f"{digest}: several runs are called so: {tmp_path}/a/{digest}, {called}; expected one of "
+        "them"
+    )
 
 
 def test_columns_of_a_state_are_a_list_of_names(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from grok_cli.core.config import digest_of
 from grok_cli.errors import UsageError
 from grok_cli.runs.directory import RunDir, RunDirectoryError, create_run
 from grok_cli.runs.launch import train_run
+from grok_cli.runs.relatives import digests
 from grok_cli.runs.tensor_files import save_tensors
 from tests.conftest import small_config
 
@@ -89,7 +90,10 @@ def test_name_by_fewer_settings_is_no_edit(run: RunDir) -> None:
     stated = run.config().identity()
     del stated["train"]["loss_dtype"]
     earlier = RunDir(run.path.rename(run.path.with_name(f"add-off-s456-{digest_of(stated)}")))
-    assert earlier.check_identity() == small_config(measure__diagnostics={"rank": 20})
+    config = small_config(measure__diagnostics={"rank": 20})
+    assert earlier.check_identity() == config
+    assert digests(earlier) == {config.digest(), digest_of(stated)}  # it is found by either
+    assert digests(RunDir(earlier.path.rename(earlier.path.with_name("mine")))) == {config.digest()}
 
 
 @pytest.mark.parametrize("diagnostics", [{}, {"margin": 20}, {"rank": 20, "margin": 20}])

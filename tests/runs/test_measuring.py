@@ -158,6 +158,13 @@ def test_planes_are_those_of_the_last_snapshot(
     assert last_frequencies([]) is None
 
 
+def test_planes_that_are_asked_for_are_shown_of_every_snapshot(run: RunDir) -> None:
+    files = [run.snapshot_file(step) for step in (0, 30)]
+    assert [inside.keys for _, inside in insides(files, [3, 1])] == [(3, 1), (3, 1)]
+    own = last_frequencies(files)
+    assert [inside.keys for _, inside in insides(files)] == [own, own]
+
+
 def test_a_directory_is_looked_at_in_its_last_snapshot(run: RunDir, tmp_path: Path) -> None:
     assert subject_at(run.path)[0].step == 30
     assert subject_at(run.snapshot_file(10))[0].step == 10

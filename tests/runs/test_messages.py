@@ -241,10 +241,15 @@ def test_a_snapshot_that_is_another_runs(run: RunDir) -> None:
     file, content = run.snapshot_file(20), torch.load(run.snapshot_file(20))
     content["config"]["train"]["seed"] = 7
     save_tensors(file, content)
-    assert said(lambda: list(measure_snapshots([file], ["margin"]))) == (
+    message = (
         f"{file}: a snapshot of other settings than the run's config.yaml has: train.seed: 456, "
         "and was 7; put the right file there, or measure it elsewhere"
     )
+    assert said(lambda: list(measure_snapshots([file], ["margin"]))) == message
+    damaged: list[str] = []
+    files = [run.snapshot_file(0), file, file]
+    assert len(list(measure_snapshots(files, ["margin"], damaged))) == 1
+    assert damaged == [message]
 
 
 def test_a_snapshot_that_is_not_there(run: RunDir, tmp_path: Path) -> None:

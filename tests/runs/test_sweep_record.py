@@ -11,7 +11,7 @@ from grok_cli.runs.sweep_record import git_commit, read_records, record_sweep
 
 
 def test_each_command_is_kept_once_and_the_last_stands_last(tmp_path: Path) -> None:
-    directory = tmp_path / "runs"
+    directory = tmp_path / "all" / "runs"
     record_sweep(directory, "grok sweep a", "a", 5)
     record_sweep(directory, "grok sweep b", None, 1)
     started = read_records(directory)[0]["started"]

@@ -62,6 +62,13 @@ def test_a_hundred_thousand_values_are_read_and_one_more_is_not() -> None:
         parse_yaml(tens + 10 * "- 0\n")
 
 
+def test_a_mapping_has_a_thousand_keys_with_its_merges_and_no_more() -> None:
+    merge = f"a: &a {{{', '.join(f'k{i}: 1' for i in range(999))}}}\nb: {{<<: *a, x: 1"
+    assert len(parse_yaml(merge + "}")["b"]) == 1000
+    with pytest.raises(YamlError, match="more than 1,000 keys in a mapping"):
+        parse_yaml(merge + ", y: 1}")
+
+
 def test_aliases_and_merges_of_a_decent_size_are_read() -> None:
     text = "a: &a {x: 1, y: [2, 3]}\nb: {<<: *a, x: 7}\nc: [*a, *a]"
     a = {"x": 1, "y": [2, 3]}
