@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from grok_cli.runs.claim import (
     process_identity,
     process_started,
 )
+from tests.waiting import PATIENCE
 
 
 def write_claim(directory: Path, age: float = 0.0, **changes: object) -> Path:
@@ -84,6 +86,28 @@ def test_a_claim_that_was_lost_is_left_to_its_new_owner(tmp_path: Path) -> None:
         file = write_claim(tmp_path)
         assert not mine.is_mine()
     assert json.loads(file.read_text())["token"] == "somebody"
+
+
+def test_a_claim_that_was_lost_is_not_kept_alive_for_its_new_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Event()
+    monkeypatch.setattr(claim, "TOUCH_EVERY", 0.01)
+
+    def two_looks() -> None:
+        """The second comes after what followed the first."""
+        for _ in range(2):
+            looked.clear()
+            assert looked.wait(PATIENCE)
+
+    with Claim(tmp_path) as mine:
+        is_mine = mine.is_mine
+        monkeypatch.setattr(mine, "is_mine", lambda: (looked.set(), is_mine())[1])
+        file = write_claim(tmp_path)
+        two_looks()
+        os.utime(file, (0, 0))
+        two_looks()
+        assert file.stat().st_mtime == 0
 
 
 def test_a_released_claim_is_gone(tmp_path: Path) -> None:

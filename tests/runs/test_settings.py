@@ -25,10 +25,14 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
-    file = write(tmp_path / "s.yaml", "model: {ln_type: M, d_model: 64}\nopt: {eps: 1e-7}")
+def test_set_wins_over_flags_these_over_the_file_and_the_file_over_defaults(
+    tmp_path: Path,
+) -> None:
+    text = "model: {ln_type: M, d_model: 64}\nopt: {eps: 1e-7}\ntrain: {seed: 5}"
+    file = write(tmp_path / "s.yaml", text)
     flags = {"model.d_model": ("--d-model", 32), "opt.beta2": ("--beta2", 0.5)}
-    config, origin = layered(file, flags, ["opt.beta2=0.99"])
+    config, origin = layered(file, flags, ["opt.beta2=0.99", "train.seed=7"])
+    assert (config.train.seed, origin["train.seed"]) == (7, "--set")
     assert (config.model.ln_type, config.model.d_model) == ("mlp-pre", 32)
     assert (config.opt.eps, config.opt.beta2) == (1e-7, 0.99)
     assert origin["model.ln_type"] == str(file)
