@@ -137,6 +137,23 @@ def test_a_loss_that_was_published_alone_tells_generalisation() -> None:
     assert result.result == REPLAYED
 
 
+def test_a_training_loss_that_falls_early_is_no_generalisation() -> None:
+    """Pairs are memorised at step 300; the loss that tells is that of the test pairs."""
+
+    def steps_of(name: str, **more: Seeds) -> tuple[Comparison, list[float]]:
+        test = loss_as_published(name, 10_000)
+        early = Seeds(test.steps, np.tile(np.where(test.steps >= 300, 1e-4, 1.0), (5, 1)))
+        ours = {TRAIN_LOSS: early, TEST_LOSS: test, **more}
+        result = compare(KNOWN.groups[name], ours, False, KNOWN, 1)
+        return result, [reached.ours for reached in result.loss]
+
+    alone, loss = steps_of("attn-pre-v")
+    assert (alone.steps, loss) == ((1600, 2000, 2000, 2000, 2000), [1600, 2000, 2000])
+    assert alone.generalised == alone.loss
+    beside, loss = steps_of("off", **{ACCURACY: accuracy(USUAL["off"])})
+    assert (beside.steps, loss) == (tuple(USUAL["off"]), [6400, 8000, 8000])
+
+
 def test_sentence_on_all_groups() -> None:
     replayed = [compared(name, USUAL[name], upto=1000) for name in ("off", "attn-pre", "pre")]
     assert overall(replayed) == (
