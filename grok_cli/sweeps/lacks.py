@@ -66,7 +66,9 @@ def measure_missing(
 ) -> list[str]:
     """Compute what runs lack, and keep the values in their measured.csv; returns what could not
     be, a message each."""
-    from grok_cli.runs.measuring import measure_snapshots
+    if not lacking:
+        return []
+    from grok_cli.runs.measuring import measure_snapshots  # which takes a second to import
 
     problems = []
     for number, lack in enumerate(lacking, 1):
