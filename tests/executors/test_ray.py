@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,15 +95,18 @@ def drive_on(
     return Driver(runs, executor, watcher, should_stop=hook, sleep=short_sleep).run()
 
 
-def once(condition: Hook, act: Callable[[], None]) -> Hook:
-    """A hook that acts when the condition is true for the first time, and stops nothing."""
-    acted = False
+def when_under_way(runs: Sequence[PlannedRun], act: Callable[[list[int]], None]) -> Hook:
+    """A hook that stops the worker of each run in the middle of its work, acts on all of them once
+    that is done, and stops nothing else."""
+    stopped: dict[str, int] = {}
 
     def hook() -> bool:
-        nonlocal acted
-        if not acted and condition():
-            acted = True
-            act()
+        for run in runs:
+            if run.name not in stopped and is_under_way(run.run):
+                (stopped[run.name],) = workers(run.run)
+                os.kill(stopped[run.name], signal.SIGSTOP)
+                if len(stopped) == len(runs):
+                    act(list(stopped.values()))
         return False
 
     return hook
@@ -141,19 +145,17 @@ def test_lost_worker_and_lost_node_change_no_metric(
         def changed(self, entry: Entry) -> None:
             reasons.append(entry.reason)
 
-    def disturb() -> None:
-        stays = [pid for run in runs for pid in workers(run.run) if not cluster.is_on_other(pid)]
+    def disturb(pids: list[int]) -> None:
+        stays = [pid for pid in pids if not cluster.is_on_other(pid)]
         assert len(stays) == 1, "each node trains a run"
         os.kill(stays[0], signal.SIGKILL)
         cluster.take_other_away()
+        for pid in set(pids) - set(stays):  # ends where its node is gone
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
-    entries = drive_on(
-        cluster,
-        runs,
-        storage,
-        once(lambda: all(is_under_way(run.run) for run in runs), disturb),
-        watcher=Watcher(),
-    )
+    hook = when_under_way(runs, disturb)
+    entries = drive_on(cluster, runs, storage, hook, watcher=Watcher())
     assert states(entries) == ["finished"] * 2
     assert metrics(runs) == whole
     assert "killed by SIGKILL" in reasons
