@@ -33,7 +33,7 @@ def read_measured(file: Path) -> Series:
                 int(row.pop("step")): {
                     present_column(name): float(text) for name, text in row.items() if text
                 }
-                for row in csv.DictReader(stream)
+                for row in csv.DictReader(stream, restkey="")  # cells too many: a list, no number
             }
     except (ValueError, TypeError, KeyError):
         raise GrokError(
