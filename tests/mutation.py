@@ -28,7 +28,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from math import ceil, sqrt
@@ -112,6 +112,7 @@ def run(asked: argparse.Namespace) -> None:
         settings.pytest_add_cli_args_test_selection = sorted(
             {t for p in asked.parts for t in tests_of(p)}
         )
+    forget_copies(asked.parts or [""])
     forget_missed()
     plain = mutmut.mutate_file_contents
     mutmut.mutate_file_contents = lambda name, code, *lines: plain(name, undecorated(code), *lines)
@@ -166,6 +167,14 @@ def tests_of(part: str) -> list[str]:
     folder, module = Path("tests", part.split("/")[0]), f"grok_cli.{part.replace('/', '.')}"
     files = sorted(folder.glob("test_*.py"))
     return [str(file) for file in files if module in file.read_text()] or [str(folder)]
+
+
+def forget_copies(parts: Sequence[str]) -> None:
+    """Remove what mutmut copied as it is, for another part's sake, and would now take for done."""
+    for file in (MUTANTS / "grok_cli").rglob("*.py"):
+        part = file.relative_to(MUTANTS / "grok_cli").as_posix()
+        if part.startswith(tuple(parts)) and not Path(f"{file}.meta").exists():
+            file.unlink()
 
 
 def forget_missed() -> None:
