@@ -64,15 +64,13 @@ TRAIN = """
 import sys
 from grok_cli.core.config import Config
 from grok_cli.core.training import Trainer
-sizes = {{"d_model": 8, "n_heads": 2, "ln_type": "{ln_type}"}}
-train = {{"steps": 3, "engine": "{engine}"}}
-Trainer(Config(data={{"modulus": 7}}, model=sizes, train=train)).run()
-print([name for name in ("sympy", "torch._dynamo") if name in sys.modules])
+for engine, ln_type in (("plain", "pre"), ("fast", "off"), ("fast", "pre"), ("fast", "post")):
+    sizes = {"d_model": 8, "n_heads": 2, "ln_type": ln_type}
+    train = {"steps": 3, "engine": engine}
+    Trainer(Config(data={"modulus": 7}, model=sizes, train=train)).run()
+    print([name for name in ("sympy", "torch._dynamo") if name in sys.modules])
 """
 
 
-@pytest.mark.parametrize(
-    ("engine", "ln_type"), [("plain", "pre"), ("fast", "pre"), ("fast", "post")]
-)
-def test_training_imports_neither_sympy_nor_the_compiler(engine: str, ln_type: str) -> None:
-    assert _output(TRAIN.format(engine=engine, ln_type=ln_type)) == "[]"
+def test_training_imports_neither_sympy_nor_the_compiler() -> None:
+    assert _output(TRAIN).splitlines() == 4 * ["[]"]

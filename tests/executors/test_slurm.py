@@ -27,7 +27,7 @@ SMALL = (
     *("--set", "train.snapshot_every=1000"),
 )
 ONE_RUN = (
-    *("sweep", "--seeds", "1,", "--grid", "model.ln_type=mlp-pre", "--steps", "3000", *SMALL),
+    *("sweep", "--seeds", "1,", "--grid", "model.ln_type=mlp-pre", "--steps", "2000", *SMALL),
     *("--set", "run.save_every=50"),
 )
 FIVE_RUNS = (
@@ -145,7 +145,7 @@ def test_killed_worker_node_and_driver_change_no_metric(
     sessions = json.loads(run.environment_file.read_text())
     assert [session["threads"] for session in sessions] == [1] * len(sessions)
     assert len(sessions) == 5  # the killed worker's, and one after each disturbance
-    assert "finished at step 3000" in run.log_file.read_text()
+    assert "finished at step 2000" in run.log_file.read_text()
 
 
 def test_detached_sweep_is_seen_cancelled_and_brought_to_its_end(
