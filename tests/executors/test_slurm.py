@@ -19,7 +19,7 @@ from tests.waiting import wait_for
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
-    pytest.mark.xdist_group("slurm"),  # one cluster for all
+    pytest.mark.xdist_group("clusters"),  # one cluster for all, which wait while others compute
 ]
 
 SMALL = (
