@@ -1,6 +1,6 @@
 """Runs, sweeps and branches that are killed at random moments end byte-equal to undisturbed ones.
 
-The suite kills a run and a branch; `GROK_KILLS=100` kills that many, every third of them a sweep,
+The suite kills two runs and a branch; `GROK_KILLS=100` kills that many, every third of them a sweep,
 and 25 branches. What is killed, by which signal, after how many rows (or, one in four, after how
 many seconds), and whether a file is just being written then, is drawn from the number; what was
 killed goes on until it is finished.
@@ -26,7 +26,7 @@ from tests.conftest import SMALL_FLAGS
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("GROK_KILLS", "1"))
+KILLS = int(os.environ.get("GROK_KILLS", "2"))
 SWEEPS = KILLS // 3
 TRAIN = [
     "train",

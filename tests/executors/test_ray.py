@@ -36,8 +36,8 @@ from grok_cli.executors.ray.executor import RayExecutor
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("clusters"),
-]  # one cluster for all, which wait while others compute
+    pytest.mark.xdist_group("clusters"),  # one cluster for all, which wait while others compute
+]
 
 SETTINGS = {
     **{"data.modulus": 11, "model.d_model": 16, "model.n_heads": 2, "model.ln_type": "mlp-pre"},
