@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import settings
 
 from grok_cli.core.config import Config
+from grok_cli.errors import GrokError
 from grok_cli.runs.directory import RunDir
+from grok_cli.runs.launch import train_run
 from tests.typed import Grok, type_in
 
 settings.register_profile("suite", deadline=None)  # no test depends on the clock
@@ -43,6 +46,21 @@ def small_run(path: Path, **changes: Any) -> RunDir:
     run = RunDir(path)
     run.write_config(small_config(**changes))
     return run
+
+
+def stopped_run(path: Path, after: int) -> RunDir:
+    """Such a run, stopped after so many steps, with the states that it saved."""
+    run, steps = small_run(path), iter(range(1, 1000))
+    stopped = train_run(run, small_config(), should_stop=lambda: next(steps) == after)
+    assert stopped.status == "interrupted"
+    return run
+
+
+def said(do: Callable[[], object]) -> str:
+    """The message with which something is refused."""
+    with pytest.raises((GrokError, ValueError, OSError)) as caught:
+        do()
+    return str(caught.value)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

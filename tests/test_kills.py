@@ -1,8 +1,8 @@
 """Runs, sweeps and branches that are killed at random moments end byte-equal to undisturbed ones.
 
-The suite kills two runs and a branch; `GROK_KILLS=100` kills that many, every third of them a sweep,
-and 25 branches. What is killed, by which signal, after how many rows (or, one in four, after how
-many seconds), and whether a file is just being written then, is drawn from the number; what was
+The suite kills two runs and a branch; `GROK_KILLS=100` kills that many, every third of them a
+sweep, and 25 branches. What is killed, by which signal, after how many rows (or, one in four, after
+how many seconds), and whether a file is just being written then, is drawn from the number; what was
 killed goes on until it is finished.
 """
 

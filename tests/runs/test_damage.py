@@ -16,16 +16,13 @@ from grok_cli.runs.checkpoints import load_snapshot
 from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.tensor_files import CheckpointError, load_tensors, save_tensors
-from tests.conftest import small_config
+from tests.conftest import small_config, stopped_run
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A run that was stopped after 45 steps, with states of steps 40 and 45."""
-    run = create_run(tmp_path_factory.mktemp("runs") / "stopped", small_config())
-    steps = iter(range(100))
-    train_run(run, small_config(), should_stop=lambda: next(steps) == 44)
-    return run
+    return stopped_run(tmp_path_factory.mktemp("runs") / "stopped", after=45)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from grok_cli.errors import GrokError, GrokWarning
+from grok_cli.errors import GrokWarning
 from grok_cli.runs import tensor_files
 from grok_cli.runs.branching import branch_config
 from grok_cli.runs.checkpoints import load_snapshot
@@ -24,23 +23,13 @@ from grok_cli.runs.measuring import measure_snapshots, subject_at
 from grok_cli.runs.relatives import check_step, find_run, step_of
 from grok_cli.runs.states import rows_until
 from grok_cli.runs.tensor_files import load_tensors, save_tensors
-from tests.conftest import small_config
-
-
-def said(do: Callable[[], object]) -> str:
-    """The message with which something is refused."""
-    with pytest.raises((GrokError, ValueError, OSError)) as caught:
-        do()
-    return str(caught.value)
+from tests.conftest import said, small_config, stopped_run
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A run that was stopped after 25 steps, with states of steps 20 and 25."""
-    run = create_run(tmp_path_factory.mktemp("runs") / "stopped", small_config())
-    steps = iter(range(100))
-    train_run(run, small_config(), should_stop=lambda: next(steps) == 24)
-    return run
+    return stopped_run(tmp_path_factory.mktemp("runs") / "stopped", after=25)
 
 
 @pytest.fixture

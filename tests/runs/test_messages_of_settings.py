@@ -8,7 +8,7 @@ from grok_cli.core.config import Config
 from grok_cli.runs.files import read_whole
 from grok_cli.runs.settings import layered, load_config, nearest_key, parse_value, read_yaml
 from grok_cli.runs.yaml_text import parse_yaml
-from tests.runs.test_messages import said
+from tests.conftest import said
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from grok_cli.runs.directory import RunDir, create_run
 from grok_cli.runs.files import write_atomically
 from grok_cli.runs.launch import train_run
 from grok_cli.runs.tensor_files import CheckpointError
-from tests.conftest import SMALL_FLAGS, small_config
+from tests.conftest import SMALL_FLAGS, small_config, stopped_run
 from tests.typed import Grok
 from tests.waiting import PATIENCE, wait_for
 
@@ -247,15 +247,6 @@ def test_run_is_not_started_over_another(typed: Grok, tmp_path: Path) -> None:
     assert "holds a run already" in result.stderr
 
 
-def interrupted_run(path: Path) -> RunDir:
-    """A run that was stopped after 25 steps, with its resume state."""
-    config = small_config()
-    run = create_run(path, config)
-    steps = iter(range(100))
-    assert train_run(run, config, should_stop=lambda: next(steps) == 24).status == "interrupted"
-    return run
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -268,7 +259,7 @@ def interrupted_run(path: Path) -> RunDir:
 def test_damaged_file_is_named_with_what_to_do(
     tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
-    run = interrupted_run(tmp_path / "run")
+    run = stopped_run(tmp_path / "run", after=25)
     if content is None:
         (run.path / name).unlink()
     else:
@@ -281,7 +272,7 @@ def test_damaged_file_is_named_with_what_to_do(
 def test_damaged_records_do_not_keep_a_run_from_going_on(
     finished: RunDir, tmp_path: Path, content: str
 ) -> None:
-    run = interrupted_run(tmp_path / "run")
+    run = stopped_run(tmp_path / "run", after=25)
     for name in ("summary.json", "environment.json", "claim.json"):
         (run.path / name).write_text(content)
     assert run.summary()["status"] == "interrupted"

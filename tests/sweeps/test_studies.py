@@ -141,19 +141,11 @@ def test_shortened_study_trains_to_a_report(name: str, tmp_path: Path) -> None:
     assert set(report.finished.metrics) > always  # ... and diagnostics
 
 
-def of_these(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """As if there were no other studies: to plan them all takes two seconds."""
-    monkeypatch.setattr(studies, "study_files", lambda: [STUDIES / f"{n}.yaml" for n in names])
-
-
-def test_overview_says_what_is_done_and_how_long_the_rest_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overview_says_what_is_done_and_how_long_the_rest_takes(tmp_path: Path) -> None:
     before = overview(tmp_path / "runs")
     assert [study.name for study in before.studies] == NAMES
     assert all(study.seconds is None and study.done == 0 for study in before.studies)
 
-    of_these(monkeypatch, "progress-measures", "ln-positions", "depth")
     file = STUDIES / "progress-measures.yaml"
     planned = plan_runs(read_spec(file), {}, None, tmp_path / "runs" / "progress-measures")[0]
     planned.create()
@@ -205,17 +197,13 @@ def test_speeds_that_are_measured_are_those_of_one_thread_and_of_every_run(
         measured.update(speeds=speeds, runs=len(list(configs)), threads=threads)
 
     monkeypatch.setattr(studies, "measure_unknown", stub)
-    of_these(monkeypatch, "ln-positions", "depth")
     found = overview(tmp_path, measure=True)
     assert measured["speeds"] is not None
     assert measured["threads"] == 1
     assert measured["runs"] == sum(study.runs for study in found.studies)
 
 
-def test_a_run_that_studies_share_counts_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of_these(monkeypatch, "ln-positions", "attention-pathways", "learning-rate", "weight-decay")
+def test_a_run_that_studies_share_counts_once(tmp_path: Path) -> None:
     found = overview(tmp_path)
     assert found.runs < sum(study.runs for study in found.studies)
     spec = read_spec(STUDIES / "ln-positions.yaml")
@@ -224,7 +212,7 @@ def test_a_run_that_studies_share_counts_once(
     planned.run.summary_file.write_text(json.dumps({"status": "finished", "step": 10_000}))
     found = overview(tmp_path)
     done = {study.name for study in found.studies if study.done}
-    assert done == {"ln-positions", "attention-pathways", "learning-rate", "weight-decay"}
+    assert {"ln-positions", "attention-pathways", "learning-rate", "weight-decay"} <= done
     assert found.done == 1
 
 
@@ -232,7 +220,7 @@ def test_an_edited_run_is_named_and_its_study_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = STUDIES / "progress-measures.yaml"
-    of_these(monkeypatch, file.stem)
+    monkeypatch.setattr(studies, "study_files", lambda: [file])
     planned = plan_runs(read_spec(file), {}, None, tmp_path / file.stem)
     for run in planned[:2]:
         run.create()
