@@ -8,8 +8,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from jaxtyping import install_import_hook
-
 from tests import shapes
 
 CHECKED = ("grok_cli.core", "grok_cli.diagnostics")
@@ -31,5 +29,5 @@ class AsWritten(MetaPathFinder):
 
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes run side by side
-install_import_hook(CHECKED, f"{shapes.__name__}.check")
+shapes.check_modules(CHECKED)
 sys.meta_path.insert(0, AsWritten())
