@@ -16,8 +16,8 @@ decorators' arguments) is not changed by mutmut.
 A part is tried by those tests of its folder that name it (of tests/core, those that import from
 grok_cli.core.phases), without slow ones. For one mistake those run first that are short and reach
 few other functions, up to SECONDS of them, so that a score is a lower bound. A test elsewhere that
-fails by the way does not count. Results are kept: a second run tries what is new and what was not
-noticed before.
+fails by the way does not count. Results are kept: a second run of a part, or of a sample of it,
+tries what is new in it and what was not noticed before.
 """
 
 import argparse
@@ -113,7 +113,6 @@ def run(asked: argparse.Namespace) -> None:
             {t for p in asked.parts for t in tests_of(p)}
         )
     forget_copies(asked.parts or [""])
-    forget_missed()
     plain = mutmut.mutate_file_contents
     mutmut.mutate_file_contents = lambda name, code, *lines: plain(name, undecorated(code), *lines)
     mutmut.collect_source_file_mutation_data = drawn(
@@ -173,17 +172,8 @@ def forget_copies(parts: Sequence[str]) -> None:
     """Remove what mutmut copied as it is, for another part's sake, and would now take for done."""
     for file in (MUTANTS / "grok_cli").rglob("*.py"):
         part = file.relative_to(MUTANTS / "grok_cli").as_posix()
-        if part.startswith(tuple(parts)) and not Path(f"{file}.meta").exists():
+        if part.startswith(tuple(parts)) and "__mutmut_" not in file.read_text():
             file.unlink()
-
-
-def forget_missed() -> None:
-    """What was not noticed is tried again: there may be a new test."""
-    for meta in MUTANTS.rglob("*.py.meta"):
-        data = json.loads(meta.read_text())
-        codes = data["exit_code_by_key"]
-        data["exit_code_by_key"] = {k: c if c in NOTICED else None for k, c in codes.items()}
-        meta.write_text(json.dumps(data))
 
 
 def undecorated(code: str) -> str:
@@ -209,7 +199,10 @@ def undecorated(code: str) -> str:
 
 
 def drawn(collect: Callable[..., Any], asked: argparse.Namespace) -> Callable[..., Any]:
-    """Of all mistakes, those of the sample: the same for the same names, number and seed."""
+    """Of all mistakes, those of the sample: the same for the same names, number and seed.
+
+    What was not noticed before is tried again: there may be a new test.
+    """
 
     def some(**arguments: Any) -> Any:
         mutants, by_path = collect(**arguments)
@@ -228,7 +221,10 @@ def drawn(collect: Callable[..., Any], asked: argparse.Namespace) -> Callable[..
                 )
             }
             mutants = [m for m in mutants if m[1] in chosen]
-        return mutants, by_path
+        for data, name, code in mutants:
+            data.exit_code_by_key[name] = code if code in NOTICED else None
+        again = [(data, name, data.exit_code_by_key[name]) for data, name, _ in mutants]
+        return again, by_path
 
     return some
 
@@ -309,7 +305,11 @@ def told(asked: argparse.Namespace) -> bool:
         file = meta.relative_to(MUTANTS / "grok_cli").as_posix().removesuffix(".py.meta")
         if asked.parts and not file.startswith(tuple(asked.parts)):
             continue
-        for name, code in json.loads(meta.read_text())["exit_code_by_key"].items():
+        codes = json.loads(meta.read_text())["exit_code_by_key"]
+        if codes and "__mutmut_" not in meta.with_suffix("").read_text():
+            print(f"{file}: another part was tried since; run this one again")
+            continue
+        for name, code in codes.items():
             if not is_counted(name):
                 continue
             for score in (files[file], folders[folder_of(name)]):
