@@ -57,8 +57,23 @@ def say_left_out(results: "Results", included: bool = False) -> None:
             say(f"{action}: {run.name} ({run.status})")
 
 
+def say_repeated(results: "Results") -> None:
+    """Name on stderr the runs that count as several seeds and are one."""
+    from grok_cli.results.group import repeated
+
+    found = [runs for group in results.groups for runs in repeated(group.runs)]
+    if found:
+        names = ", ".join(run.name for run in found[0])
+        more = f" ({len(found) - 1} more such)" if found[1:] else ""
+        say(
+            f"{names} have one seed and the same settings, and count as {len(found[0])} runs{more};"
+            " name the directories of those that are to count"
+        )
+
+
 def check_found(results: "Results", where: Sequence[str] | None) -> None:
-    """Name on stderr what could not be read, and raise an error if that leaves no run.
+    """Name on stderr what could not be read and what counts twice, and raise an error if there is
+    no run.
 
     Raises:
         GrokError: none could be read.
@@ -66,6 +81,7 @@ def check_found(results: "Results", where: Sequence[str] | None) -> None:
     """
     say_problems(results.problems)
     if results.groups:
+        say_repeated(results)
         return
     if results.left_out:
         raise UsageError("no finished run there; --all takes the others")

@@ -182,6 +182,17 @@ def varying_keys(settings: Sequence[Settings]) -> list[str]:
     ]
 
 
+def repeated(runs: Iterable[Run]) -> list[tuple[Run, ...]]:
+    """Runs of one seed that agree in every setting that affects the result: of what is the same run
+    twice, each is a tuple. Runs without a seed are taken for different ones."""
+    members: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    for run in runs:
+        if run.seed is not None:
+            settings = {k: shown(v) for k, v in run.settings.items() if affects_result(k)}
+            members.setdefault(tuple(sorted(settings.items())), []).append(run)
+    return [tuple(found) for found in members.values() if len(found) > 1]
+
+
 def group_keys(settings: Sequence[Settings]) -> list[str]:
     """The settings that name a group: those that vary, seeds left out; else the placement."""
     return [key for key in varying_keys(settings) if key not in SEEDS] or [PLACEMENT]

@@ -246,7 +246,8 @@ def median_ratio(
     Seeds that both groups have are drawn together, so that what a seed does to both drops out; the
     others are drawn group by group. A median that a resample does not reach lies somewhere after
     its last step: for the interval's lower end the ratio is as small as that allows, for the upper
-    end as large.
+    end as large. Of a single run every resample is the same, which says nothing of other seeds: the
+    interval is then 0 to infinity.
     """
     import numpy as np
 
@@ -256,6 +257,8 @@ def median_ratio(
     tail = int(resamples * LEVEL / 2)
     low = float(np.sort(low_1 / high_2)[tail])
     high = float(np.sort(high_1 / low_2)[-1 - tail])
+    if min(len(first.steps), len(second.steps)) == 1:
+        low, high = 0.0, math.inf
     if one.step is not None and other.step is not None:
         return Ratio(one.step / other.step, "", None, low, high)
     if other.step is not None:

@@ -369,3 +369,17 @@ def test_files_and_directories_are_not_read_together(two: Path) -> None:
     assert selection.csv_files([two / "runs"]) == []
     refused = type_in(two, "times", "own.csv", "runs")
     assert (refused.returncode, "found both" in refused.stderr) == (2, True)
+
+
+def test_a_run_that_counts_twice_is_named(typed: Grok, tmp_path: Path) -> None:
+    """Two names of one run look like two seeds; where it runs makes no difference."""
+    rows: Rows = {"step": [1, 2], "test/accuracy": [0.5, 1.0]}
+    make_run(tmp_path / "runs", rows).rename(tmp_path / "runs" / "p")
+    make_run(tmp_path / "runs", rows, train__seed=1).rename(tmp_path / "runs" / "r")
+    for command in (("times", "runs"), ("plot", "accuracy", "runs", "--terminal")):
+        assert "same settings" not in typed(*command).stderr
+    make_run(tmp_path / "runs", rows, run__threads=2).rename(tmp_path / "runs" / "q")
+    for command in (("times", "runs"), ("plot", "accuracy", "runs", "--terminal")):
+        found = typed(*command)
+        assert "p, q have one seed and the same settings, and count as 2 runs;" in found.stderr
+        assert found.returncode == 0

@@ -189,6 +189,15 @@ def test_ratio_of_groups_in_step_seed_by_seed_has_no_spread() -> None:
     assert median_ratio(others, first, np.random.default_rng(0), 200).high > 2
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_single_run_says_nothing_of_other_seeds(turned: bool) -> None:
+    """Whatever is drawn of it is itself, which would look like certainty."""
+    one, three = Sample.of([200], [True], (1,)), Sample.of([100] * 3, [True] * 3, (1, 2, 3))
+    pair = (three, one) if turned else (one, three)
+    found = median_ratio(*pair, np.random.default_rng(0), 200)
+    assert (found.value, found.low, found.high) == (0.5 if turned else 2, 0, math.inf)
+
+
 def test_ratio_with_a_median_that_is_not_reached_is_a_bound() -> None:
     never = Sample.of([1000] * 4, [False] * 4, range(4))
     soon = Sample.of([100, 200, 210, 300], [True] * 4, range(4))
@@ -205,8 +214,8 @@ def test_ratio_with_a_median_that_is_not_reached_is_a_bound() -> None:
 def test_the_interval_of_a_ratio_holds_95_percent_of_the_resamples() -> None:
     """Of 27 runs at steps 1 to 27, drawn with replacement, the median is at most k where 14 of the
     27 are, whose chance is binomial: 3.6 % at 9 and 1.3 % at 8, 96.4 % at 18 and 98.7 % at 19."""
-    many, one = Sample.of(range(1, 28), [True] * 27), Sample.of([1], [True])
-    found = median_ratio(many, one, np.random.default_rng(0), 20_000)
+    many, ones = Sample.of(range(1, 28), [True] * 27), Sample.of([1, 1], [True] * 2)
+    found = median_ratio(many, ones, np.random.default_rng(0), 20_000)
     chances = [binom.sf(13, 27, k / 27) for k in range(28)]
     ends = tuple(int(np.searchsorted(chances, chance)) for chance in (0.025, 0.975))
     assert (found.low, found.high) == ends == (9, 19)
