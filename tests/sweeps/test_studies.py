@@ -212,7 +212,11 @@ def test_a_run_that_studies_share_counts_once(tmp_path: Path) -> None:
     planned.run.summary_file.write_text(json.dumps({"status": "finished", "step": 10_000}))
     found = overview(tmp_path)
     done = {study.name for study in found.studies if study.done}
-    assert {"ln-positions", "attention-pathways", "learning-rate", "weight-decay"} <= done
+    assert done == {
+        *("ln-positions", "attention-pathways", "learning-rate", "weight-decay"),
+        *("mlp-memorization", "readout-scale", "readout-scale-lazy-lr"),
+        "when-does-the-norm-matter",
+    }
     assert found.done == 1
 
 
